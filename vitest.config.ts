@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+
+// CI counts from this report.
+const report = process.env['VITEST_JSON'];
+
+export default defineConfig({
+  test: {
+    reporters: report ? ['default', 'json'] : ['default'],
+    ...(report ? { outputFile: { json: report } } : {}),
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/real/**'],
+    globalSetup: ['test/build-once.ts'],
+    testTimeout: 20_000,
+  },
+  define: { PROXYCTL_VERSION: '"test"' },
+});
