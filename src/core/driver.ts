@@ -1,0 +1,69 @@
+// How one kind of platform runs kube-proxy, and so how a node is flipped there. The executor knows only this port.
+import type { Clock } from './clock.ts';
+import type { Cluster, KubeObject } from './cluster.ts';
+import type { Mode } from './mode.ts';
+import type { Plan } from './plan.ts';
+import type { Step } from './run-state.ts';
+
+/** What stood in the cluster before the run, kept in the run's record: enough to put it back. */
+export interface Originals {
+  readonly daemonSet: KubeObject;
+  readonly configMap: KubeObject;
+  /** Key of the ConfigMap's data that holds the KubeProxyConfiguration, and the path given with --config. */
+  readonly configKey: string;
+  readonly configPath: string;
+}
+
+/** One run: its plan, what it found, and who may write. */
+export interface RunContext {
+  readonly id: string;
+  /** Tested in every write; a newer runner has a higher one. */
+  readonly epoch: number;
+  readonly plan: Plan;
+  readonly originals: Originals;
+  readonly cluster: Cluster;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Says in the journal what is waited for, then polls until `done` gives a value. Throws when `seconds` are over. */
+  waitFor<T>(what: string, seconds: number, done: () => Promise<T | undefined>): Promise<T>;
+}
+
+/** Where a flipped node's kube-proxy lives: in the DaemonSet of its mode, or in the original one. */
+export type Home = 'mode' | 'original';
+
+export interface FlipNode {
+  readonly name: string;
+  /** Mode before and after this flip. */
+  readonly from: Mode;
+  readonly to: Mode;
+  readonly home: Home;
+}
+
+/** Each call is idempotent and returns once its effect was read back. */
+export interface Driver {
+  readonly id: string;
+  /** Objects of the run; nothing restarts. */
+  prepare(run: RunContext): Promise<void>;
+  /** Writes onto the node which step comes next; `release` and `handOver` do it themselves. */
+  mark(run: RunContext, node: FlipNode, step: Step): Promise<void>;
+  /** A second kube-proxy in the target mode beside the first, its cleanup disarmed. */
+  warm(run: RunContext, node: FlipNode): Promise<void>;
+  /** The warm kube-proxy away; its rules stay. */
+  cool(run: RunContext, node: FlipNode): Promise<void>;
+  /** The node's own kube-proxy away, waited for by UID. */
+  release(run: RunContext, node: FlipNode): Promise<void>;
+  /** The node belongs to its new home; resolves when a pod of that home runs there. */
+  handOver(run: RunContext, node: FlipNode): Promise<void>;
+  /** The shared configuration says the new mode. After it, undo is a new migration. */
+  commit(run: RunContext): Promise<void>;
+  /** Whether `commit` has been. */
+  committed(run: RunContext): Promise<boolean>;
+  /** The original object under its own template again; nothing restarts by itself. */
+  restoreTemplate(run: RunContext): Promise<void>;
+  /** Nodes whose pod still has the intermediate template. */
+  outdated(run: RunContext): Promise<string[]>;
+  /** A plain restart of the node's kube-proxy, same mode. */
+  restart(run: RunContext, node: string): Promise<void>;
+  /** Strategy back, our objects gone, nodes as they were. */
+  leave(run: RunContext): Promise<void>;
+}

@@ -1,0 +1,64 @@
+// What gates share when they weigh what watchers say: is it there, is it fresh, is it about the right kube-proxy.
+import type { Finding, Look, NodeInFlip } from './gate.ts';
+import type { NodeFacts } from './inventory.ts';
+import type { EffectiveMode, Mode } from './mode.ts';
+import type { Vantage } from './observation.ts';
+
+/** A watcher that has said nothing for so long is taken for dead, ms. It speaks every few seconds. */
+export const SILENCE_MS = 15_000;
+/** A kube-proxy that started so much before it was asked for is the old one, seconds: clocks and rounding. */
+export const START_SLACK = 2;
+
+/** The node in flip. Throws at moments that have none, so that the gate is inconclusive there. */
+export function nodeInFlip(look: Look): NodeInFlip {
+  if (!look.node) throw new Error(`no node is looked at at the moment ${look.moment}`);
+  return look.node;
+}
+
+/** The mode that the kube-proxy in question has: the warm one the target's, before the flip the old one. */
+export function judgedMode(look: Look): Mode {
+  const node = nodeInFlip(look);
+  if (look.moment === 'prove') return node.to;
+  return look.moment === 'before-node' ? node.from : node.expected;
+}
+
+export function inconclusive(node: string, message: string): Finding {
+  return { level: 'inconclusive', subject: `node ${node}`, message };
+}
+
+/** A finding when the watcher at `vantage` has not been heard, or not lately. */
+export function silence(node: NodeInFlip, vantage: Vantage): Finding | undefined {
+  const seen = node.view.seenAt[vantage];
+  const trouble = node.view.troubles.at(-1);
+  const because = trouble === undefined ? '' : `; last trouble: ${trouble}`;
+  if (seen === undefined) return inconclusive(node.name, `the ${vantage} watcher has not said anything yet${because}`);
+  const silent = node.now - seen;
+  if (silent <= SILENCE_MS) return undefined;
+  return inconclusive(node.name, `the ${vantage} watcher has been silent for ${Math.round(silent / 1000)} s${because}`);
+}
+
+/** Whether a sample was taken before the kube-proxy in question was asked for. Both are times of the node's clock. */
+export function tooOld(sample: { t: string }, node: NodeInFlip): boolean {
+  return node.askedAt !== undefined && Date.parse(sample.t) / 1000 < node.askedAt;
+}
+
+/** Nodes that a migration would touch: not Windows, not excluded by the playbook. */
+export function nodesInScope(look: Look): NodeFacts[] {
+  const excluded = new Set(look.playbook.order.exclude);
+  return look.inventory.nodes.filter(n => n.os !== 'windows' && !excluded.has(n.name));
+}
+
+/** Whether any node in scope leaves `mode`; `unknown` when the modes of some are not known and no known one does. */
+export function leaves(look: Look, mode: Mode): 'yes' | 'no' | 'unknown' {
+  if (look.to === mode) return 'no';
+  const modes = new Set<EffectiveMode>(nodesInScope(look).map(n => n.mode));
+  if (modes.has(mode)) return 'yes';
+  return modes.has('unknown') ? 'unknown' : 'no';
+}
+
+/** A finding for differences that depend on the mode left, when nobody knows it. */
+export function unknownMode(look: Look): Finding {
+  const unknown = nodesInScope(look).filter(n => n.mode === 'unknown').length;
+  const message = `the mode of ${unknown} of the nodes is not known, so neither is what changes`;
+  return { level: 'inconclusive', subject: 'cluster', message };
+}

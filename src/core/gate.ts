@@ -1,0 +1,124 @@
+// The vocabulary of gates. A preflight check is a gate at the moment `preflight`.
+import type { Cluster } from './cluster.ts';
+import type { Inventory } from './inventory.ts';
+import type { Mode } from './mode.ts';
+import type { NodeView } from './node-view.ts';
+import type { Playbook } from './playbook.ts';
+
+export const MOMENTS = ['preflight', 'before-node', 'prove', 'after-node', 'after-batch'] as const;
+export type Moment = (typeof MOMENTS)[number];
+
+export type Verdict = 'pass' | 'fail' | 'inconclusive';
+
+/** One thing that a gate found. `error` makes the verdict fail; `warning` is named and lets pass. */
+export interface Finding {
+  readonly level: 'error' | 'inconclusive' | 'warning';
+  /** What it is about: `node node1`, `service shop/web`, `daemonset kube-system/kube-proxy`; untrusted text. */
+  readonly subject: string;
+  readonly message: string;
+  /** What to do about it, when it differs from the gate's own hint. */
+  readonly fix?: string;
+}
+
+export interface Judgement {
+  readonly gate: string;
+  readonly title: string;
+  readonly hint: string;
+  readonly verdict: Verdict;
+  readonly findings: readonly Finding[];
+  /** What was looked at when all is well, in a few words: `3 nodes, iptables`. */
+  readonly summary: string;
+}
+
+/** A node between two modes, as a gate sees it. */
+export interface NodeInFlip {
+  readonly name: string;
+  readonly from: Mode;
+  readonly to: Mode;
+  /** The mode that must serve at this moment. */
+  readonly expected: Mode;
+  /** The kube-proxy to judge: the warm one while proving, else the main one. */
+  readonly slot: 'main' | 'warm';
+  /** Unix seconds of the node's clock when that kube-proxy was asked for; undefined before the flip. */
+  readonly askedAt?: number;
+  /** What the watchers say now, and what they said before anything was touched. */
+  readonly view: NodeView;
+  readonly baseline: NodeView;
+  /** Our own clock, ms. */
+  readonly now: number;
+}
+
+/** Everything a gate may look at. It reads; it never writes. */
+export interface Look {
+  readonly moment: Moment;
+  readonly inventory: Inventory;
+  readonly to: Mode;
+  readonly playbook: Playbook;
+  readonly cluster?: Cluster;
+  /** Absent at preflight. */
+  readonly node?: NodeInFlip;
+  /** The mode that each node of the run must be in now, by name. Empty at preflight. */
+  readonly expectedModes: ReadonlyMap<string, Mode>;
+  /** Names of the Services exposed so far, `namespace/name`; empty at preflight. */
+  readonly exposed: ReadonlySet<string>;
+  /** What becomes of the configuration's options in the new mode; filled at preflight. Absent: nobody read it. */
+  readonly configNotes?: readonly ConfigNote[];
+}
+
+/** One option of the kube-proxy configuration that changes its meaning or is lost. `path`: `ipvs.scheduler`. */
+export interface ConfigNote {
+  readonly level: 'error' | 'warning' | 'info';
+  readonly path: string;
+  readonly message: string;
+}
+
+export interface Gate {
+  readonly id: string;
+  readonly title: string;
+  readonly hint: string;
+  readonly moments: readonly Moment[];
+  look(look: Look): Promise<Judgement>;
+}
+
+interface GateSpec<Seen> {
+  id: string;
+  title: string;
+  hint: string;
+  moments: readonly Moment[];
+  /** Collects what the verdict needs. Throwing means "could not look". */
+  observe(look: Look): Seen | Promise<Seen>;
+  /** Pure. `summary` is printed when nothing was found. */
+  judge(seen: Seen, look: Look): { findings: Finding[]; summary: string };
+}
+
+/** Makes a gate; an `observe` that fails gives `inconclusive`, never `pass`. */
+export function defineGate<Seen>(spec: GateSpec<Seen>): Gate & { judge: GateSpec<Seen>['judge'] } {
+  const { id, title, hint, moments } = spec;
+  return {
+    id,
+    title,
+    hint,
+    moments,
+    judge: spec.judge,
+    async look(look) {
+      try {
+        const { findings, summary } = spec.judge(await spec.observe(look), look);
+        return { gate: id, title, hint, verdict: verdictOf(findings), findings, summary };
+      } catch (error) {
+        const message = `could not look: ${error instanceof Error ? error.message : String(error)}`;
+        const finding: Finding = {
+          level: 'inconclusive',
+          subject: look.node ? `node ${look.node.name}` : 'cluster',
+          message,
+        };
+        return { gate: id, title, hint, verdict: 'inconclusive', findings: [finding], summary: '' };
+      }
+    },
+  };
+}
+
+export function verdictOf(findings: readonly Finding[]): Verdict {
+  if (findings.some(f => f.level === 'error')) return 'fail';
+  if (findings.some(f => f.level === 'inconclusive')) return 'inconclusive';
+  return 'pass';
+}

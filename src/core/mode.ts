@@ -1,0 +1,39 @@
+import { z } from 'zod';
+
+/** How kube-proxy turns Services into kernel rules. */
+export const MODES = ['iptables', 'ipvs', 'nftables'] as const;
+export const Mode = z.enum(MODES);
+export type Mode = z.infer<typeof Mode>;
+
+/** What serves Services on a node: a mode, `none` (another program does), or `unknown` until somebody looked. */
+export const EffectiveMode = z.enum([...MODES, 'none', 'unknown']);
+export type EffectiveMode = z.infer<typeof EffectiveMode>;
+
+/** What a mode asks of a node. Versions are [major, minor]. Source: kube-proxy 1.36 `createProxier`, KEP-3866, KEP-5495. */
+export interface ModeNeeds {
+  readonly kubernetes: readonly [number, number];
+  readonly kernel: readonly [number, number];
+  /** The first Kubernetes minor in which a default build no longer starts in this mode. */
+  readonly goneIn?: readonly [number, number];
+}
+
+export const MODE_NEEDS: Record<Mode, ModeNeeds> = {
+  iptables: { kubernetes: [1, 0], kernel: [3, 10] },
+  ipvs: { kubernetes: [1, 11], kernel: [4, 1], goneIn: [1, 40] },
+  // Stable since 1.33; kube-proxy refuses a kernel older than 5.13 (after it has removed the old rules).
+  nftables: { kubernetes: [1, 33], kernel: [5, 13] },
+};
+
+export function isMode(text: string): text is Mode {
+  return (MODES as readonly string[]).includes(text);
+}
+
+/** The first two numbers of a version text such as `v1.36.3`, `6.1.0-18-amd64`; undefined where there are none. */
+export function majorMinor(version: string): [number, number] | undefined {
+  const match = /(\d+)\.(\d+)/.exec(version);
+  return match ? [Number(match[1]), Number(match[2])] : undefined;
+}
+
+export function atLeast(version: readonly [number, number], floor: readonly [number, number]): boolean {
+  return version[0] > floor[0] || (version[0] === floor[0] && version[1] >= floor[1]);
+}

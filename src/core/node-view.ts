@@ -1,0 +1,89 @@
+// What is known of one node from its watchers' lines, reduced. Pure: the same lines give the same view.
+import type {
+  ConntrackSample,
+  KernelSample,
+  Observation,
+  Outcome,
+  ProbeRound,
+  ProxySample,
+  Vantage,
+} from './observation.ts';
+
+/** Probe results of one vantage since `since`. */
+export interface ProbeTally {
+  readonly since: string;
+  /** Rounds begun and ended since then. */
+  readonly rounds: number;
+  /** Single attempts in these rounds. */
+  readonly attempts: number;
+  /** By target id: attempts that were not ok, how many of the latest rounds in a row, and the last outcome. */
+  readonly bad: ReadonlyMap<string, { total: number; inARow: number; outcome: Outcome }>;
+}
+
+export interface NodeView {
+  readonly node: string;
+  /** When the last line of each vantage was read, by our own clock (ms); undefined before the first. */
+  readonly seenAt: Readonly<Partial<Record<Vantage, number>>>;
+  readonly proxy: Readonly<Partial<Record<'main' | 'warm', ProxySample>>>;
+  readonly kernel?: KernelSample;
+  readonly conntrack?: { readonly first: ConntrackSample; readonly last: ConntrackSample };
+  readonly rounds: Readonly<Partial<Record<Vantage, ProbeTally>>>;
+  /**
+   * Our clock minus the node's, in ms: the smallest difference seen, since a line's way to us only adds to it. Undefined
+   * before the first line.
+   */
+  readonly offset?: number;
+  /** What a watcher said it could not do, latest last, at most 20. */
+  readonly troubles: readonly string[];
+}
+
+export function emptyView(node: string): NodeView {
+  return { node, seenAt: {}, proxy: {}, rounds: {}, troubles: [] };
+}
+
+/** The view with one more line of the watcher at `vantage`, read at `now` (ms of our own clock). */
+export function observe(view: NodeView, vantage: Vantage, line: Observation, now: number): NodeView {
+  const offset = Math.min(view.offset ?? Number.POSITIVE_INFINITY, now - Date.parse(line.t));
+  const seen: NodeView = { ...view, offset, seenAt: { ...view.seenAt, [vantage]: now } };
+  switch (line.kind) {
+    case 'proxy':
+      return { ...seen, proxy: { ...view.proxy, [line.slot]: line } };
+    case 'kernel':
+      return { ...seen, kernel: line };
+    case 'conntrack':
+      return { ...seen, conntrack: { first: view.conntrack?.first ?? line, last: line } };
+    case 'round':
+      return { ...seen, rounds: { ...view.rounds, [line.vantage]: addRound(view.rounds[line.vantage], line) } };
+    case 'trouble':
+      return { ...seen, troubles: [...view.troubles, `${line.what}: ${line.error}`].slice(-20) };
+    case 'hello':
+    case 'sweep':
+      return seen;
+  }
+}
+
+/** The time of the node's clock at `now` of ours, ms. */
+export function nodeTime(view: NodeView, now: number): number {
+  return now - (view.offset ?? 0);
+}
+
+/** The view with the probe tallies begun anew at `now` (ms of our clock): for "since the flip" against "before it". */
+export function restartRounds(view: NodeView, now: number): NodeView {
+  const since = new Date(nodeTime(view, now)).toISOString();
+  const empty: ProbeTally = { since, rounds: 0, attempts: 0, bad: new Map() };
+  return { ...view, rounds: { host: empty, pod: empty } };
+}
+
+function addRound(tally: ProbeTally | undefined, round: ProbeRound): ProbeTally {
+  const before = tally ?? { since: round.began, rounds: 0, attempts: 0, bad: new Map() };
+  // A round that began before the mark mixes two moments.
+  if (round.began < before.since) return before;
+  const bad = new Map(before.bad);
+  const now = new Map(round.bad);
+  for (const [id, entry] of bad) if (!now.has(id)) bad.set(id, { ...entry, inARow: 0 });
+  for (const [id, outcome] of now) {
+    const entry = bad.get(id);
+    bad.set(id, { total: (entry?.total ?? 0) + 1, inARow: (entry?.inARow ?? 0) + 1, outcome });
+  }
+  return { since: before.since, rounds: before.rounds + 1, attempts: before.attempts + round.targets, bad };
+}

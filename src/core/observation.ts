@@ -1,0 +1,137 @@
+// What watchers print: one JSON object a line. The embedded cluster prints the same lines.
+import { z } from 'zod';
+import { MODES } from './mode.ts';
+
+export const OBSERVATION_VERSION = 1;
+
+/** Where a watcher looks from: the node's host network, or the pod network as a client does. */
+export const Vantage = z.enum(['host', 'pod']);
+export type Vantage = z.infer<typeof Vantage>;
+
+/** One target of the service probes; written by proxyctl into the watchers' ConfigMap. */
+export const ProbeTarget = z.strictObject({
+  /** `namespace/name:port/PROTOCOL`, with `@address` behind it when not the first cluster IP. */
+  id: z.string(),
+  address: z.string(),
+  port: z.number(),
+  protocol: z.enum(['TCP', 'UDP']),
+  /** The Service has ready endpoints, so an answer is due; without any it must be refused. */
+  endpoints: z.boolean(),
+});
+export type ProbeTarget = z.infer<typeof ProbeTarget>;
+
+/** The file that tells watchers what to probe. */
+export const ProbeTargets = z.strictObject({ version: z.literal(1), targets: z.array(ProbeTarget) });
+export type ProbeTargets = z.infer<typeof ProbeTargets>;
+
+export const Outcome = z.enum(['ok', 'refused', 'timeout', 'unreachable', 'reset', 'no answer']);
+export type Outcome = z.infer<typeof Outcome>;
+
+/** Rules of one mode on a node, in one address family or both. */
+export const ModeRules = z.strictObject({
+  /** The mode's rules are there at all. */
+  present: z.boolean(),
+  /** Addresses and ports the mode serves here: ClusterIP, external and load balancer addresses; NodePorts apart. */
+  servicePorts: z.number(),
+  /** Probe target ids whose address and port the mode's rules do not hold; absent when it was not compared. */
+  missing: z.array(z.string()).optional(),
+  /** Traces of the mode outside the allow-list (kubelet's own chains): chain, table, set, device and virtual server names. */
+  traces: z.array(z.string()),
+});
+export type ModeRules = z.infer<typeof ModeRules>;
+
+const family = z.strictObject({
+  /** Unix seconds; null while the series is absent, that is before the first success. */
+  lastSync: z.number().nullable(),
+  lastQueued: z.number().nullable(),
+});
+
+const base = { t: z.iso.datetime() };
+
+export const Observation = z.discriminatedUnion('kind', [
+  z.object({
+    ...base,
+    kind: z.literal('hello'),
+    v: z.literal(OBSERVATION_VERSION),
+    node: z.string(),
+    vantage: Vantage,
+  }),
+  /** A kube-proxy as its own ports describe it. `main` listens on the configured ports, `warm` on the warm ones. */
+  z.object({
+    ...base,
+    kind: z.literal('proxy'),
+    slot: z.enum(['main', 'warm']),
+    /** False when nothing answers. */
+    up: z.boolean(),
+    /** Text of /proxyMode. */
+    mode: z.string().nullable(),
+    /** Unix seconds. */
+    processStart: z.number().nullable(),
+    /** By ip_family as the metrics label it (`IPv4`, `IPv6`); one entry `any` before Kubernetes 1.33. */
+    families: z.record(z.string(), family),
+    /** Sum of the sync and restore failure counters, null when /metrics could not be read. */
+    failures: z.number().nullable(),
+    /** HTTP status of /healthz, null when nothing answers. Necessary, never sufficient. */
+    healthz: z.number().nullable(),
+    /** Seconds that kube-proxy's full syncs took, the last one known. */
+    syncSeconds: z.number().nullable(),
+  }),
+  z.object({
+    ...base,
+    kind: z.literal('conntrack'),
+    count: z.number(),
+    max: z.number(),
+    drop: z.number(),
+    earlyDrop: z.number(),
+    insertFailed: z.number(),
+  }),
+  z.object({
+    ...base,
+    kind: z.literal('kernel'),
+    modes: z.partialRecord(z.enum(MODES), ModeRules),
+    /** Connections that ip_vs tracks; 0 where ip_vs is not loaded. */
+    ipvsConnections: z.number(),
+  }),
+  /** One round over all targets from one vantage. Only what was not `ok` is listed: [target id, outcome]. */
+  z.object({
+    ...base,
+    kind: z.literal('round'),
+    vantage: Vantage,
+    round: z.number(),
+    /** When the round began. */
+    began: z.iso.datetime(),
+    targets: z.number(),
+    bad: z.array(z.tuple([z.string(), Outcome])),
+  }),
+  /** The watcher could not look: said, never silently skipped. */
+  z.object({ ...base, kind: z.literal('trouble'), what: z.string(), error: z.string() }),
+  /** Printed by the sweeper. */
+  z.object({
+    ...base,
+    kind: z.literal('sweep'),
+    left: z.enum(MODES),
+    phase: z.enum(['waiting', 'adopted', 'drained', 'done', 'refused']),
+    removed: z.array(z.string()),
+    remaining: z.array(z.string()),
+    detail: z.string(),
+  }),
+]);
+export type Observation = z.infer<typeof Observation>;
+export type ProxySample = Extract<Observation, { kind: 'proxy' }>;
+export type KernelSample = Extract<Observation, { kind: 'kernel' }>;
+export type ConntrackSample = Extract<Observation, { kind: 'conntrack' }>;
+export type ProbeRound = Extract<Observation, { kind: 'round' }>;
+export type SweepSample = Extract<Observation, { kind: 'sweep' }>;
+
+/** A line of a watcher's log, or undefined when it is none (a torn line, somebody else's print). */
+export function parseObservation(line: string): Observation | undefined {
+  if (!line.startsWith('{')) return undefined;
+  let data: unknown;
+  try {
+    data = JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+  const parsed = Observation.safeParse(data);
+  return parsed.success ? parsed.data : undefined;
+}

@@ -1,0 +1,55 @@
+// What a run keeps in the cluster, so that another machine can go on or go back.
+import { z } from 'zod';
+import type { KubeObject } from './cluster.ts';
+import { Mode } from './mode.ts';
+import { ANNOTATION_STATE, LABEL_MODE } from './names.ts';
+import { Plan } from './plan.ts';
+
+/** Steps of a flip, in their order. */
+export const STEPS = ['watch', 'warm', 'prove', 'release', 'hand-over', 'sweep', 'verify'] as const;
+export const Step = z.enum([...STEPS, 'done']);
+export type Step = z.infer<typeof Step>;
+
+/** Annotation of a node in a run: the last step that was intended. */
+export const NodeState = z.object({
+  run: z.string(),
+  from: Mode,
+  to: Mode,
+  step: Step,
+});
+export type NodeState = z.infer<typeof NodeState>;
+
+/** The state of a node object, or undefined where there is none or another version wrote it. */
+export function nodeState(node: KubeObject): NodeState | undefined {
+  const text = node.metadata.annotations?.[ANNOTATION_STATE];
+  if (text === undefined) return undefined;
+  try {
+    const parsed = NodeState.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function modeLabel(node: KubeObject): string | undefined {
+  return node.metadata.labels?.[LABEL_MODE];
+}
+
+const shape = z.looseObject({ apiVersion: z.string(), kind: z.string(), metadata: z.looseObject({ name: z.string() }) });
+const object = z.custom<KubeObject>(value => shape.safeParse(value).success, 'an API object');
+
+/** The immutable record of a run: its plan and what stood there before. */
+export const RunRecord = z.strictObject({
+  kind: z.literal('RunRecord'),
+  version: z.literal(1),
+  run: z.string(),
+  startedAt: z.iso.datetime(),
+  plan: Plan,
+  originals: z.strictObject({
+    daemonSet: object,
+    configMap: object,
+    configKey: z.string(),
+    configPath: z.string(),
+  }),
+});
+export type RunRecord = z.infer<typeof RunRecord>;

@@ -1,0 +1,122 @@
+import type { Batch, Plan } from '../core/plan.ts';
+import { count, few } from '../core/words.ts';
+import { escapeText } from './escape.ts';
+import { duration, hang } from './layout.ts';
+import { makePainter, type Painter } from './paint.ts';
+
+/** Columns of the table: id, nodes, Services first exposed, exposed in all, time. */
+const COLUMNS = [10, 6, 15, 16, 15] as const;
+const INDENT = ' '.repeat(COLUMNS[0]);
+/** Names that are spelled out in a folded row. */
+const NODES_SHOWN = 3;
+const NAMESPACES_SHOWN = 4;
+const NOTES_SHOWN = 20;
+/** Of the table. */
+const NARROWEST = 64;
+
+/** A plan for people: what happens in which order, what each batch exposes, and what is left alone. Ends with a line break. */
+export function planText(plan: Plan, options: { width?: number; paint?: Painter } = {}): string {
+  const width = Math.max(options.width ?? 80, NARROWEST);
+  const paint = options.paint ?? makePainter(false);
+  const sections = [
+    head(plan, width, paint),
+    table(plan, width, paint),
+    besides(plan, width, paint),
+    foot(plan, width, paint),
+  ];
+  const lines = sections
+    .filter(section => section.length > 0)
+    .flatMap((section, i) => (i === 0 ? section : ['', ...section]));
+  return `${lines.map(line => line.trimEnd()).join('\n')}\n`;
+}
+
+function row(label: string, text: string, width: number): string[] {
+  return hang(label.padEnd(INDENT.length), escapeText(text), width);
+}
+
+function head(plan: Plan, width: number, paint: Painter): string[] {
+  const { cluster, batches, playbook } = plan;
+  const nodes = batches.reduce((sum, batch) => sum + batch.nodes.length, 0);
+  const exposed = batches.at(-1)?.exposedAfter ?? 0;
+  const from = [...new Set(batches.flatMap(batch => batch.nodes.map(node => node.from)))].sort();
+  const change = from.length === 0 ? `to ${plan.to}` : `${from.join(' and ')} to ${plan.to}`;
+  const title = playbook.title === undefined ? [] : row('', playbook.title, width);
+  const caps = [count(playbook.batch.services, 'Service'), count(playbook.batch.nodes, 'node')];
+  if (playbook.order.nodesPerZone !== undefined) caps.push(`${count(playbook.order.nodesPerZone, 'node')} of a zone`);
+  return [
+    ...(cluster.simulated ? [paint.doubt('SIMULATED cluster')] : []),
+    paint.strong(`${'plan'.padEnd(INDENT.length)}${escapeText(plan.id.slice(0, 12))}: ${change}`),
+    ...title,
+    ...row('cluster', `${cluster.context} (${cluster.server}), Kubernetes ${cluster.kubernetes}`, width),
+    ...row('made', `${plan.madeAt}, driver ${plan.driver}`, width),
+    ...row('nodes', `${nodes} to flip, ${plan.skipped.length} left alone`, width),
+    ...row('Services', `${exposed} exposed in the end`, width),
+    ...row('a batch', `at most ${caps.join(', ')}; Services count when they are exposed first`, width),
+  ];
+}
+
+function table(plan: Plan, width: number, paint: Painter): string[] {
+  if (plan.batches.length === 0) return ['Nothing to do: no node is to flip.'];
+  const cap = plan.playbook.batch.services;
+  return [
+    paint.strong(cells('batch', 'nodes', 'newly exposed', 'exposed in all', 'takes about')),
+    ...plan.batches.flatMap(batch => batchRows(batch, cap, width, paint)),
+  ];
+}
+
+function cells(id: string, ...figures: readonly string[]): string {
+  return id.padEnd(COLUMNS[0]) + figures.map((text, i) => text.padStart(COLUMNS[i + 1] ?? 0)).join('');
+}
+
+/** The first names of some. */
+function namesOf(nodes: readonly { name: string }[]): string {
+  const names = nodes.map(node => node.name);
+  return few(names, NODES_SHOWN);
+}
+
+function batchRows(batch: Batch, cap: number, width: number, paint: Painter): string[] {
+  const figures = [batch.nodes.length, batch.services.length, batch.exposedAfter].map(String);
+  const rows = [cells(escapeText(batch.id), ...figures, duration(batch.estimate))];
+  if (batch.overCap) rows.push(INDENT + paint.doubt(`over the cap of ${cap}: one node alone exposes more`));
+  const reasons = few([...new Set(batch.nodes.map(node => node.why))], 2);
+  rows.push(...row('', `${namesOf(batch.nodes)} (${reasons})`, width));
+  const first = batch.namespaces.length === 0 ? 'nothing new' : few(batch.namespaces, NAMESPACES_SHOWN);
+  rows.push(...row('', `exposes ${first}`, width).map(line => paint.faint(line)));
+  return rows;
+}
+
+function besides(plan: Plan, width: number, paint: Painter): string[] {
+  const lines: string[] = [];
+  const byReason = Map.groupBy(plan.skipped, node => node.why);
+  for (const [why, nodes] of byReason) {
+    lines.push(...hang('left alone: ', escapeText(`${namesOf(nodes)}: ${why}`), width));
+  }
+  const shown = plan.notes.slice(0, NOTES_SHOWN);
+  for (const note of shown) lines.push(...hang('note: ', escapeText(note), width).map(line => paint.doubt(line)));
+  if (plan.notes.length > shown.length) lines.push(`and ${plan.notes.length - shown.length} more notes in the plan`);
+  return lines;
+}
+
+function foot(plan: Plan, width: number, paint: Painter): string[] {
+  const lines: string[] = [];
+  if (plan.batches.length > 0) {
+    const seconds = plan.batches.reduce((sum, batch) => sum + batch.estimate, 0);
+    const bound = plan.lowerBound;
+    const best =
+      plan.batches.length === bound ? 'as few as the caps allow' : `no plan under these caps has fewer than ${bound}`;
+    const text = `${count(plan.batches.length, 'batch', 'batches')}, ${best}; about ${duration(seconds)}, a crude estimate.`;
+    lines.push(...hang('', text, width).map(line => paint.strong(line)));
+  }
+  if (plan.everywhere.length > 0 && plan.batches.length > 0) {
+    const named = few(plan.everywhere, NAMESPACES_SHOWN);
+    lines.push(
+      ...hang(
+        '',
+        escapeText(`Reached from everywhere, so exposed by ${plan.batches[0]?.id ?? ''} whatever its node: ${named}.`),
+        width,
+      ),
+    );
+  }
+  lines.push(...hang('', escapeText(plan.exposure), width).map(line => paint.faint(line)));
+  return lines;
+}

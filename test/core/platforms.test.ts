@@ -1,0 +1,78 @@
+import { describe, expect, test } from 'vitest';
+import { MIGRATE_ACCESS, migrateAccess } from '../../src/core/access.ts';
+import type { Inventory } from '../../src/core/inventory.ts';
+import { detectPlatform } from '../../src/core/platforms.ts';
+import { inventory, nodeFacts } from '../gates/looks.ts';
+
+const plain = inventory();
+const cluster = (kubernetes: string, server = plain.cluster.server) => ({
+  cluster: { ...plain.cluster, kubernetes, server },
+});
+const proxy = (over: Partial<Inventory['proxy']>) => ({ proxy: { ...plain.proxy, ...over } });
+const bare = { proxy: { owners: [], others: [] } };
+const noPods = (({ proxyPod: _, ...facts }) => facts)(nodeFacts('n1'));
+
+const REFUSED: [id: string, over: Partial<Inventory>, command: RegExp][] = [
+  ['windows', { nodes: [nodeFacts('w', { os: 'windows' })] }, /kernelspace/],
+  ['cilium', { proxy: { owners: [], others: ['Cilium kube-proxy replacement'] } }, /cilium config view/],
+  ['gke', { ...cluster('v1.33.4-gke.1172000'), ...bare }, /gcloud container clusters create/],
+  [
+    'rke2',
+    { ...cluster('v1.36.3+rke2r1'), ...bare },
+    /kube-proxy-arg: \[proxy-mode=nftables\].*systemctl restart rke2-agent/,
+  ],
+  ['k3s', { ...cluster('v1.36.3+k3s1'), ...bare }, /\/etc\/rancher\/k3s\/config\.yaml/],
+  ['k0s', cluster('v1.36.3+k0s'), /edit clusterconfig k0s/],
+  [
+    'eks-addon',
+    { ...cluster('v1.33.1-eks-abc'), ...proxy({ owners: ['field manager eks on DaemonSet'] }) },
+    /aws eks update-addon .*'\{"mode":"nftables"\}' --resolve-conflicts OVERWRITE/,
+  ],
+  ['aks', cluster('v1.33.1', 'https://x.hcp.westeurope.azmk8s.io:443'), /az aks update .*"mode":"NFTABLES"/],
+  ['talos', { nodes: [nodeFacts('n1', { osImage: 'Talos (v1.11.0)' })] }, /talosctl upgrade-k8s/],
+  [
+    'openshift',
+    { nodes: [nodeFacts('n1', { osImage: 'Red Hat Enterprise Linux CoreOS 418' })] },
+    /oc patch network\.operator/,
+  ],
+  ['gardener', proxy({ owners: ['label resources.gardener.cloud/managed-by=gardener on DaemonSet'] }), /edit shoot/],
+  ['kubermatic', proxy({ owners: ['label app.kubernetes.io/managed-by=kubermatic on DaemonSet'] }), /proxyMode/],
+  [
+    'static-pods',
+    { proxy: { owners: [], others: ['static pods kube-proxy-n1'] } },
+    /kops rolling-update cluster --yes/,
+  ],
+  ['embedded', { ...bare, nodes: [noPods] }, /snap restart microk8s\.daemon-kubelite/],
+  ['unknown', bare, /do not belong to a DaemonSet/],
+  ['flags', { proxy: { ...plain.proxy, configMap: undefined } }, /configured by flags/],
+];
+
+describe('platforms', () => {
+  test.each(REFUSED)('%s is refused in one sentence with its own command', (id, over, command) => {
+    const platform = detectPlatform(inventory(over), 'nftables');
+    expect(platform).toMatchObject({ fits: false, id, reason: expect.stringMatching(command) });
+  });
+
+  test('every id is tried and none twice', () => {
+    expect(new Set(REFUSED.map(r => r[0])).size).toBe(REFUSED.length);
+  });
+
+  test('kubeadm, kind and self-managed EKS fit; some Windows nodes do not matter', () => {
+    const nodes = [...plain.nodes, nodeFacts('w', { os: 'windows' })];
+    for (const over of [{}, cluster('v1.33.1-eks-abc'), { nodes }])
+      expect(detectPlatform(inventory(over))).toEqual({ fits: true, id: 'daemonset' });
+  });
+
+  test('without a target the command has a place for the mode', () => {
+    expect(detectPlatform(inventory(cluster('v1.36.3+k0s')))).toMatchObject({
+      reason: expect.stringContaining('<mode>'),
+    });
+  });
+});
+
+test('permissions: of each object once, and the namespace of kube-proxy is the cluster’s', () => {
+  const keys = MIGRATE_ACCESS.map(a => JSON.stringify(a));
+  expect(new Set(keys).size).toBe(keys.length);
+  expect(new Set(migrateAccess('other').map(a => a.namespace))).toEqual(new Set([undefined, 'other', 'proxyctl']));
+  expect(MIGRATE_ACCESS.some(a => a.resource.includes('exec') || a.resource.includes('proxy'))).toBe(false);
+});
