@@ -39,7 +39,10 @@ function imports(path: string): string[] {
   return found.map(target => {
     if (target.startsWith('.')) return topFolder(resolve(dirname(path), target));
     if (target.startsWith('node:')) return 'node:';
-    return target.split('/').slice(0, target.startsWith('@') ? 2 : 1).join('/');
+    return target
+      .split('/')
+      .slice(0, target.startsWith('@') ? 2 : 1)
+      .join('/');
   });
 }
 
@@ -58,7 +61,9 @@ describe('what starts the CLI', () => {
     const visit = (path: string): void => {
       if (loaded.has(path)) return;
       loaded.add(path);
-      for (const [, target = ''] of readFileSync(path, 'utf8').matchAll(/^(?:import|export)(?! type)[^;]*? from '(\.[^']+)'/gm)) {
+      for (const [, target = ''] of readFileSync(path, 'utf8').matchAll(
+        /^(?:import|export)(?! type)[^;]*? from '(\.[^']+)'/gm,
+      )) {
         visit(resolve(dirname(path), target));
       }
     };
@@ -69,10 +74,11 @@ describe('what starts the CLI', () => {
 });
 
 describe('pure folders', () => {
-  it.each(['core', 'gates', 'kernel'].flatMap(folder => sources(join(SRC, folder))).map(path => [relative(SRC, path), path]))(
-    '%s has no clock, no chance, no process',
-    (_name, path) => {
-      expect(readFileSync(path, 'utf8')).not.toMatch(/\bDate\.now\(|new Date\(\)|Math\.random\(|setTimeout\(|process\.|console\./);
-    },
-  );
+  it.each(
+    ['core', 'gates', 'kernel'].flatMap(folder => sources(join(SRC, folder))).map(path => [relative(SRC, path), path]),
+  )('%s has no clock, no chance, no process', (_name, path) => {
+    expect(readFileSync(path, 'utf8')).not.toMatch(
+      /\bDate\.now\(|new Date\(\)|Math\.random\(|setTimeout\(|process\.|console\./,
+    );
+  });
 });

@@ -1,5 +1,6 @@
 // The vocabulary of gates. A preflight check is a gate at the moment `preflight`.
 import type { Cluster } from './cluster.ts';
+import type { ConfigNote } from './config-translation.ts';
 import type { Inventory } from './inventory.ts';
 import type { Mode } from './mode.ts';
 import type { NodeView } from './node-view.ts';
@@ -63,13 +64,6 @@ export interface Look {
   readonly exposed: ReadonlySet<string>;
   /** What becomes of the configuration's options in the new mode; filled at preflight. Absent: nobody read it. */
   readonly configNotes?: readonly ConfigNote[];
-}
-
-/** One option of the kube-proxy configuration that changes its meaning or is lost. `path`: `ipvs.scheduler`. */
-export interface ConfigNote {
-  readonly level: 'error' | 'warning' | 'info';
-  readonly path: string;
-  readonly message: string;
 }
 
 export interface Gate {

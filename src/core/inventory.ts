@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { EffectiveMode } from './mode.ts';
+import { EffectiveModeSchema } from './mode-schema.ts';
 
 export const INVENTORY_VERSION = 1;
 
@@ -45,7 +45,7 @@ export const NodeFacts = z.strictObject({
   externalIPs: z.array(z.string()),
   /** False when `node.kubernetes.io/exclude-from-external-load-balancers` is set. */
   loadBalancerTarget: z.boolean(),
-  mode: EffectiveMode,
+  mode: EffectiveModeSchema,
   /** Where `mode` was read: the running kube-proxy's own log, or nowhere. Never the ConfigMap. */
   modeSource: z.enum(['kube-proxy log', 'not looked at']),
   /** Value of the label `proxyctl.dev/mode`, when the node bears it. */

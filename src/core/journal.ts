@@ -1,7 +1,7 @@
 // What was intended and what came of it, in order. One JSON object a line on disk; progress and reports are readings of it.
 import { z } from 'zod';
 import { ClusterIdentity } from './inventory.ts';
-import { Mode } from './mode.ts';
+import { ModeSchema } from './mode-schema.ts';
 
 export const JOURNAL_VERSION = 1;
 
@@ -24,7 +24,7 @@ export const RunEvent = z.discriminatedUnion('event', [
     v: z.literal(JOURNAL_VERSION),
     action: z.enum(['migrate', 'rollback', 'finalize']),
     cluster: ClusterIdentity,
-    to: Mode.nullable(),
+    to: ModeSchema.nullable(),
     epoch: z.number(),
     batches: z.array(z.object({ id: z.string(), nodes: z.array(z.string()), services: z.number() })),
   }),
@@ -38,7 +38,7 @@ export const RunEvent = z.discriminatedUnion('event', [
     batch: z.string(),
     node: z.string(),
     step: z.string(),
-    to: Mode,
+    to: ModeSchema,
   }),
   z.object({
     ...at,
@@ -73,7 +73,7 @@ export const RunEvent = z.discriminatedUnion('event', [
     event: z.literal('node-done'),
     batch: z.string(),
     node: z.string(),
-    mode: Mode,
+    mode: ModeSchema,
     seconds: z.number(),
     /** Of these, the seconds that kube-proxy itself took to stop and to start, measured on the node. */
     proxySeconds: z.number(),
@@ -81,7 +81,7 @@ export const RunEvent = z.discriminatedUnion('event', [
     attempts: z.number(),
     failed: z.number(),
   }),
-  z.object({ ...at, event: z.literal('node-back'), batch: z.string(), node: z.string(), mode: Mode }),
+  z.object({ ...at, event: z.literal('node-back'), batch: z.string(), node: z.string(), mode: ModeSchema }),
   z.object({ ...at, event: z.literal('note'), text: z.string() }),
   z.object({ ...at, event: z.literal('run-closed'), outcome: RunOutcome, reason: z.string(), next: z.string() }),
 ]);

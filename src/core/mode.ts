@@ -1,13 +1,9 @@
-import { z } from 'zod';
-
 /** How kube-proxy turns Services into kernel rules. */
 export const MODES = ['iptables', 'ipvs', 'nftables'] as const;
-export const Mode = z.enum(MODES);
-export type Mode = z.infer<typeof Mode>;
+export type Mode = (typeof MODES)[number];
 
 /** What serves Services on a node: a mode, `none` (another program does), or `unknown` until somebody looked. */
-export const EffectiveMode = z.enum([...MODES, 'none', 'unknown']);
-export type EffectiveMode = z.infer<typeof EffectiveMode>;
+export type EffectiveMode = Mode | 'none' | 'unknown';
 
 /** What a mode asks of a node. Versions are [major, minor]. Source: kube-proxy 1.36 `createProxier`, KEP-3866, KEP-5495. */
 export interface ModeNeeds {

@@ -19,6 +19,8 @@ export interface NodeIo {
   dial(target: ProbeTarget, timeoutMs: number): Promise<Outcome>;
   /** Milliseconds since the epoch. */
   now(): number;
+  /** Milliseconds of processor time that this program has used, programs it ran apart. */
+  cpu(): number;
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
   /** One line of output. */
   print(line: string): void;

@@ -1,12 +1,11 @@
 // What watchers print: one JSON object a line. The embedded cluster prints the same lines.
 import { z } from 'zod';
 import { MODES } from './mode.ts';
+import { OBSERVATION_VERSION, VANTAGES } from './vantage.ts';
 
-export const OBSERVATION_VERSION = 1;
+export type { Vantage } from './vantage.ts';
 
-/** Where a watcher looks from: the node's host network, or the pod network as a client does. */
-export const Vantage = z.enum(['host', 'pod']);
-export type Vantage = z.infer<typeof Vantage>;
+const Vantage = z.enum(VANTAGES);
 
 /** One target of the service probes; written by proxyctl into the watchers' ConfigMap. */
 export const ProbeTarget = z.strictObject({

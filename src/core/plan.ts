@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ClusterIdentity } from './inventory.ts';
-import { Mode } from './mode.ts';
+import { ModeSchema } from './mode-schema.ts';
 import { Playbook } from './playbook.ts';
 
 export const PLAN_VERSION = 1;
@@ -8,7 +8,7 @@ export const PLAN_VERSION = 1;
 export const PlannedNode = z.strictObject({
   name: z.string(),
   uid: z.string(),
-  from: Mode,
+  from: ModeSchema,
   /** Why it stands where it stands, in a few words: `canary`, `smallest new exposure`, `control plane last` ... */
   why: z.string(),
 });
@@ -42,7 +42,7 @@ export const Plan = z.strictObject({
   madeAt: z.iso.datetime(),
   cluster: ClusterIdentity,
   driver: z.string(),
-  to: Mode,
+  to: ModeSchema,
   playbook: Playbook,
   batches: z.array(Batch),
   /** Nodes left alone, and why. */

@@ -11,7 +11,7 @@ export type Platform =
 interface Refusal {
   readonly id: string;
   matches(seen: Evidence): boolean;
-  reason(mode: string, seen: Evidence): string;
+  reason(mode: string): string;
 }
 
 /** The parts of an inventory by which platforms are told apart. */
@@ -23,8 +23,6 @@ interface Evidence {
   readonly others: string;
   readonly inventory: Inventory;
 }
-
-const EMBEDDED = 'nothing in the cluster can be changed for one node';
 
 /** The first that matches counts, so what is particular stands before what is general. */
 const REFUSALS: readonly Refusal[] = [
@@ -66,7 +64,8 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     id: 'eks-addon',
-    matches: ({ versions, owners }) => /-eks-/.test(versions) && /\beks\b|eks\.amazonaws\.com/i.test(owners),
+    // The label of the component is on self-managed ones too; only the add-on is written by the field manager.
+    matches: ({ owners }) => /\bmanager:? eks\b/i.test(owners),
     reason: mode =>
       `EKS manages kube-proxy as an add-on and overwrites changes: 'aws eks update-addon --cluster-name <name> --addon-name kube-proxy --configuration-values '{"mode":"${mode}"}' --resolve-conflicts OVERWRITE' changes all nodes at once.`,
   },
@@ -113,7 +112,7 @@ const REFUSALS: readonly Refusal[] = [
     id: 'embedded',
     matches: ({ inventory }) => !inventory.proxy.daemonSet && inventory.nodes.every(n => !n.proxyPod),
     reason: mode =>
-      `no kube-proxy DaemonSet and no kube-proxy pod was found, so ${EMBEDDED}; MicroK8s: set --proxy-mode=${mode} in /var/snap/microk8s/current/args/kube-proxy and run 'snap restart microk8s.daemon-kubelite', node by node.`,
+      `no kube-proxy DaemonSet and no kube-proxy pod was found, so nothing in the cluster can be changed for one node; MicroK8s: set --proxy-mode=${mode} in /var/snap/microk8s/current/args/kube-proxy and run 'snap restart microk8s.daemon-kubelite', node by node.`,
   },
   {
     id: 'unknown',
@@ -143,5 +142,5 @@ export function detectPlatform(inventory: Inventory, to?: Mode): Platform {
   };
   const refusal = REFUSALS.find(r => r.matches(seen));
   if (!refusal) return { fits: true, id: 'daemonset' };
-  return { fits: false, id: refusal.id, reason: refusal.reason(to ?? '<mode>', seen) };
+  return { fits: false, id: refusal.id, reason: refusal.reason(to ?? '<mode>') };
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Mode } from './mode.ts';
+import { ModeSchema } from './mode-schema.ts';
 
 export const PLAYBOOK_VERSION = 1;
 
@@ -21,8 +21,8 @@ export const Playbook = z.strictObject({
   version: z.literal(PLAYBOOK_VERSION).default(PLAYBOOK_VERSION),
   /** What the playbook is for, shown with the plan. */
   title: z.string().max(200).optional(),
-  from: Mode.optional(),
-  to: Mode.optional(),
+  from: ModeSchema.optional(),
+  to: ModeSchema.optional(),
   batch: z
     .strictObject({
       /** At most so many Services newly exposed by one batch. */

@@ -1,7 +1,7 @@
 // What a run keeps in the cluster, so that another machine can go on or go back.
 import { z } from 'zod';
 import type { KubeObject } from './cluster.ts';
-import { Mode } from './mode.ts';
+import { ModeSchema } from './mode-schema.ts';
 import { ANNOTATION_STATE, LABEL_MODE } from './names.ts';
 import { Plan } from './plan.ts';
 
@@ -13,8 +13,8 @@ export type Step = z.infer<typeof Step>;
 /** Annotation of a node in a run: the last step that was intended. */
 export const NodeState = z.object({
   run: z.string(),
-  from: Mode,
-  to: Mode,
+  from: ModeSchema,
+  to: ModeSchema,
   step: Step,
 });
 export type NodeState = z.infer<typeof NodeState>;
@@ -35,7 +35,11 @@ export function modeLabel(node: KubeObject): string | undefined {
   return node.metadata.labels?.[LABEL_MODE];
 }
 
-const shape = z.looseObject({ apiVersion: z.string(), kind: z.string(), metadata: z.looseObject({ name: z.string() }) });
+const shape = z.looseObject({
+  apiVersion: z.string(),
+  kind: z.string(),
+  metadata: z.looseObject({ name: z.string() }),
+});
 const object = z.custom<KubeObject>(value => shape.safeParse(value).success, 'an API object');
 
 /** The immutable record of a run: its plan and what stood there before. */

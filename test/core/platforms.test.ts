@@ -59,7 +59,11 @@ describe('platforms', () => {
 
   test('kubeadm, kind and self-managed EKS fit; some Windows nodes do not matter', () => {
     const nodes = [...plain.nodes, nodeFacts('w', { os: 'windows' })];
-    for (const over of [{}, cluster('v1.33.1-eks-abc'), { nodes }])
+    const selfManaged = {
+      ...cluster('v1.33.1-eks-abc'),
+      ...proxy({ owners: ['label eks.amazonaws.com/component=kube-proxy on DaemonSet'] }),
+    };
+    for (const over of [{}, selfManaged, { nodes }])
       expect(detectPlatform(inventory(over))).toEqual({ fits: true, id: 'daemonset' });
   });
 

@@ -1,0 +1,7 @@
+# The image of watchers and sweepers: `npm run build`, then `docker build -t proxyctl/watcher:v<version> .`
+FROM node:24-bookworm-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends nftables iptables ipset ipvsadm conntrack iproute2 \
+    && rm -rf /var/lib/apt/lists/*
+COPY dist/watcher.js /watcher.js
+ENTRYPOINT ["/usr/local/bin/node", "/watcher.js"]

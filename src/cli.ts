@@ -1,0 +1,140 @@
+// The command line: flags to options, errors to a line and an exit code. Commands are imported when they are called, so that
+// `--version` and `--help` load nothing else.
+import { Command, CommanderError, Option } from 'commander';
+import type { CommandIo, GlobalOptions } from './commands/io.ts';
+import { EXIT, ProxyctlError } from './core/errors.ts';
+import { MODES } from './core/mode.ts';
+import { escapeText } from './report/escape.ts';
+
+declare const PROXYCTL_VERSION: string;
+
+const EXIT_CODES = `
+Exit codes: 0 done or nothing to do · 20 findings · 21 halted by a gate, resumable · 22 rolled back · 23 stopped
+  24 plan stale, foreign or edited · 25 another run · 64 usage · 65 bad file · 69 cluster not reachable · 70 our fault
+  77 not permitted`;
+
+type Perform = (io: CommandIo) => Promise<number>;
+
+/** Runs the command line; gives the exit code. */
+export async function main(args: string[]): Promise<number> {
+  let code: number = EXIT.done;
+  const program = build(async perform => {
+    const { commandIo } = await import('./commands/io.ts');
+    code = await perform(commandIo(globalOptions(program)));
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return code;
+  } catch (error) {
+    return explain(error, args.includes('--verbose'));
+  }
+}
+
+function explain(error: unknown, verbose: boolean): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
+  if (error instanceof ProxyctlError) {
+    console.error(`proxyctl: ${escapeText(error.message)}`);
+    if (verbose && error.cause) console.error(escapeText(String(error.cause)));
+    return error.exitCode;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  console.error(`proxyctl: this is our fault, please report it: ${escapeText(message)}`);
+  if (verbose && error instanceof Error) console.error(error.stack);
+  return EXIT.internal;
+}
+
+function globalOptions(program: Command): GlobalOptions {
+  const { kubeconfig, context, format, color, verbose } = program.opts();
+  return { kubeconfig, context, format, color: color !== false, verbose: verbose === true };
+}
+
+function build(action: (perform: Perform) => Promise<void>): Command {
+  const program = new Command('proxyctl')
+    .description(
+      "Changes kube-proxy's mode on a live cluster: planned in batches, gated node by node, without a gap, with a way back.",
+    )
+    .version(PROXYCTL_VERSION)
+    .option('--kubeconfig <file>', 'kubeconfig to use instead of $KUBECONFIG or ~/.kube/config')
+    .option('--context <name>', 'context of the kubeconfig')
+    .addOption(new Option('--format <format>', 'output on stdout').choices(['text', 'json']).default('text'))
+    .option('--no-color', 'no colours (so does NO_COLOR)')
+    .option('--verbose', 'say more')
+    .showHelpAfterError("(see 'proxyctl --help')")
+    .exitOverride()
+    .addHelpText(
+      'after',
+      `\nExamples:\n  proxyctl demo\n  proxyctl plan --to nftables --batch 50\n  proxyctl preflight --to nftables --output junit > preflight.xml\n  proxyctl migrate --batch 50\n  proxyctl rollback\n${EXIT_CODES}`,
+    );
+  addReading(program, action);
+  addChanging(program, action);
+  return program;
+}
+
+const wishes = (command: Command): Command =>
+  command
+    .option('--to <mode>', `target mode: ${MODES.join(', ')} (nftables when every node can run it)`)
+    .option('--batch <n>', 'at most so many Services newly exposed by one batch (50)')
+    .option('--playbook <file>', 'playbook: caps, order, gates');
+
+function addReading(program: Command, action: (perform: Perform) => Promise<void>): void {
+  program
+    .command('inventory')
+    .description('what is there: nodes with their effective mode, Services, how kube-proxy is run')
+    .option('-o, --output <file>', 'write it as YAML or JSON, by the ending')
+    .addHelpText('after', '\nExample:\n  proxyctl inventory -o cluster.yaml')
+    .action(async options =>
+      action(async io => (await import('./commands/inventory.ts')).inventoryCommand(io, options)),
+    );
+  wishes(program.command('plan'))
+    .description('batches of nodes, what each newly exposes, and what the plan relied on')
+    .option('--inventory <file>', 'plan from this inventory instead of the cluster')
+    .option('-o, --output <file>', 'write the plan as YAML or JSON, by the ending')
+    .addHelpText('after', '\nExample:\n  proxyctl plan --to nftables --batch 50 -o plan.yaml')
+    .action(async options => action(async io => (await import('./commands/plan.ts')).planCommand(io, options)));
+  wishes(program.command('preflight'))
+    .description('what a migration must not start without; for CI, reads only (exit 20 when something was found)')
+    .option('--inventory <file>', 'check this inventory instead of the cluster')
+    .option('--output <format>', 'text, json or junit')
+    .addHelpText('after', '\nExample:\n  proxyctl preflight --to nftables --output junit > preflight.xml')
+    .action(async options =>
+      action(async io => (await import('./commands/preflight.ts')).preflightCommand(io, options)),
+    );
+  program
+    .command('status')
+    .description('where a run stands, read from the cluster alone (exit 20 when something does not fit)')
+    .option('--run <id>', 'the run to tell about')
+    .action(async options => action(async io => (await import('./commands/status.ts')).statusCommand(io, options)));
+}
+
+function addChanging(program: Command, action: (perform: Perform) => Promise<void>): void {
+  const changing = (command: Command): Command =>
+    command.option('--yes', 'do not ask').option('--watcher-image <name>', 'image of the watchers, for mirrors');
+  changing(
+    wishes(program.command('migrate').argument('[plan]', 'plan file; without it proxyctl plans, shows and asks')),
+  )
+    .description('flip the nodes batch by batch, each behind its gates; called again, it goes on')
+    .addHelpText('after', '\nExamples:\n  proxyctl migrate --batch 50\n  proxyctl migrate plan.yaml --yes')
+    .action(async (plan, options) =>
+      action(async io => (await import('./commands/migrate.ts')).migrateCommand(io, plan, options)),
+    );
+  changing(program.command('rollback'))
+    .description('put back exactly what was there, without a gap')
+    .option('--run <id>', 'the run to roll back')
+    .option('--node <name>', 'only this node')
+    .addHelpText('after', '\nExample:\n  proxyctl rollback --node worker-7')
+    .action(async options => action(async io => (await import('./commands/undo.ts')).rollbackCommand(io, options)));
+  changing(program.command('finalize'))
+    .description("make the new mode the cluster's own; after it, undo is a new migration")
+    .action(async options => action(async io => (await import('./commands/undo.ts')).finalizeCommand(io, options)));
+  program
+    .command('demo')
+    .description('the whole job on a simulated cluster: plan, migrate, a broken Service, halt, roll back')
+    .option('--nodes <n>', 'nodes', '12')
+    .option('--services <n>', 'Services', '400')
+    .option('--to <mode>', `target mode: ${MODES.join(', ')}`, 'nftables')
+    .option('--batch <n>', 'cap of newly exposed Services', '50')
+    .option('--fault <name>', 'silent-service or none', 'silent-service')
+    .option('--seed <n>', 'seed of the simulated cluster', '1')
+    .addHelpText('after', '\nExample:\n  proxyctl demo --nodes 20 --fault none')
+    .action(async options => action(async io => (await import('./commands/demo.ts')).demoCommand(io, options)));
+}

@@ -1,0 +1,222 @@
+// The port `Cluster` on a real API server (or the embedded one, which speaks the same HTTP). Reached by dynamic import only.
+import { env as processEnv } from 'node:process';
+import {
+  type Access,
+  type Cluster,
+  KINDS,
+  type Kind,
+  type KubeObject,
+  type ListOptions,
+  type LogOptions,
+  type PatchOp,
+  type Ref,
+} from '../core/cluster.ts';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
+import type { ClusterIdentity } from '../core/inventory.ts';
+import { LABEL_SIMULATED } from '../core/names.ts';
+import { followLog, type LogSource } from './follow-log.ts';
+import { type ApiRequest, Http, type HttpTuning, isApiError, TUNING } from './http.ts';
+import { type Env, loadKubeconfig } from './kubeconfig.ts';
+
+export interface ConnectOptions {
+  kubeconfig?: string;
+  context?: string;
+  /** KUBECONFIG, HOME, proxies, the in-cluster service; the process's own when not given. */
+  env?: Env;
+  /** For tests: shorter deadlines and pauses. */
+  tuning?: Partial<HttpTuning>;
+}
+
+const PAGE = 500;
+/** Recorded as the manager of what we write. */
+const MANAGER = 'fieldManager=proxyctl';
+
+/**
+ * Loads the kubeconfig and asks the server who it is. Nothing is written.
+ * @throws ProxyctlError 64 for the kubeconfig, 69 when unreachable, 77 when refused.
+ */
+export async function connect(options: ConnectOptions): Promise<Cluster> {
+  const { kubeconfig, context, env = processEnv } = options;
+  const loaded = await loadKubeconfig({
+    env,
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    ...(context === undefined ? {} : { context }),
+  });
+  const tuning = { ...TUNING, ...options.tuning };
+  const http = new Http(loaded, env, tuning);
+  try {
+    const identity = await identify(http, loaded.server, loaded.context);
+    return clusterOver(http, identity, tuning.pollMs);
+  } catch (error) {
+    http.close();
+    throw error;
+  }
+}
+
+async function identify(http: Http, server: string, context: string): Promise<ClusterIdentity> {
+  // A wrong address should be told soon: the first request is not tried as often as those of a run.
+  const version = parse(await http.request({ method: 'GET', path: '/version', retry: 'any', tries: 2 }), '/version');
+  const path = '/api/v1/namespaces/kube-system';
+  const { metadata } = parse(await http.request({ method: 'GET', path, retry: 'any' }), path);
+  return {
+    uid: metadata?.uid ?? '',
+    server,
+    context,
+    kubernetes: String(version.gitVersion ?? 'unknown'),
+    simulated: metadata?.labels?.[LABEL_SIMULATED] === 'true',
+  };
+}
+
+function clusterOver(http: Http, identity: ClusterIdentity, pollMs: number): Cluster {
+  return {
+    identity,
+    get: ref => get(http, ref),
+    list: (kind, options) => list(http, kind, options ?? {}),
+    create: object => create(http, object),
+    patch: (ref, ops) => patch(http, ref, ops),
+    delete: (ref, options) => remove(http, ref, options ?? {}),
+    can: access => can(http, access),
+    log: options => http.request({ method: 'GET', path: logPath(options), retry: 'any', tries: 3 }),
+    followLog: (options, onLine, signal) => {
+      const stop = AbortSignal.any([signal, http.closed]);
+      return followLog({ ...logSource(http, options, stop), pollMs }, onLine, stop);
+    },
+    close: () => http.close(),
+  };
+}
+
+type Extra = Pick<ApiRequest, 'tries' | 'signal'>;
+
+async function get(http: Http, ref: Ref, extra: Extra = {}): Promise<KubeObject | undefined> {
+  const path = pathOf(ref.kind, ref.namespace, ref.name);
+  try {
+    return parse(await http.request({ method: 'GET', path, retry: 'any', ...extra }), path);
+  } catch (error) {
+    if (isApiError(error, 404)) return undefined;
+    throw error;
+  }
+}
+
+/** The follower tries again by itself, so each of its requests is tried once. */
+function logSource(http: Http, options: LogOptions, signal: AbortSignal): Omit<LogSource, 'pollMs'> {
+  const once: Extra = { tries: 1, signal };
+  return {
+    ...(options.container === undefined ? {} : { container: options.container }),
+    follow: since => http.stream(logPath(options, { follow: 'true', ...timestamps(since) }), signal),
+    read: since => http.request({ method: 'GET', path: logPath(options, timestamps(since)), retry: 'any', ...once }),
+    pod: () => get(http, { kind: 'Pod', namespace: options.namespace, name: options.pod }, once),
+  };
+}
+
+interface Page {
+  readonly metadata?: { readonly continue?: string };
+  readonly items?: readonly KubeObject[] | null;
+}
+
+async function* list(http: Http, kind: Kind, options: ListOptions): AsyncGenerator<KubeObject> {
+  const path = pathOf(kind, options.namespace);
+  const query = new URLSearchParams({ limit: String(PAGE) });
+  if (options.labelSelector) query.set('labelSelector', options.labelSelector);
+  if (options.fieldSelector) query.set('fieldSelector', options.fieldSelector);
+  const seen = new Set<string>();
+  let restarted = false;
+  for (;;) {
+    let page: Page;
+    try {
+      page = parse(await http.request({ method: 'GET', path: `${path}?${query}`, retry: 'any' }), path);
+    } catch (error) {
+      // The server forgot the state that the pages are cut from. Once more from the beginning, without repeating.
+      if (!isApiError(error, 410) || !query.has('continue') || restarted) throw error;
+      restarted = true;
+      query.delete('continue');
+      continue;
+    }
+    for (const item of page.items ?? []) {
+      const key = item.metadata.uid ?? `${item.metadata.namespace}/${item.metadata.name}`;
+      if (seen.has(key)) continue;
+      seen.add(key);
+      // Items of a list come without these two.
+      yield { ...item, apiVersion: KINDS[kind].api, kind };
+    }
+    if (!page.metadata?.continue) return;
+    query.set('continue', page.metadata.continue);
+  }
+}
+
+async function create(http: Http, object: KubeObject): Promise<KubeObject> {
+  const kind = Object.keys(KINDS).find((k): k is Kind => k === object.kind);
+  if (!kind) throw new ProxyctlError(`cannot create a ${object.kind}: not a kind that is used here`, EXIT.internal);
+  const path = `${pathOf(kind, object.metadata.namespace)}?${MANAGER}`;
+  // When the answer to a create was lost, the second one says AlreadyExists, which the caller must look into anyway.
+  return parse(await http.request({ method: 'POST', path, body: object, retry: 'any' }), path);
+}
+
+/**
+ * With a `test` among the operations a second try changes nothing that the first one has changed: it is refused (422) and the
+ * caller reads again. Without one it is tried again only when the server surely did nothing.
+ */
+async function patch(http: Http, ref: Ref, ops: PatchOp[]): Promise<KubeObject> {
+  const path = `${pathOf(ref.kind, ref.namespace, ref.name)}?${MANAGER}`;
+  const retry = ops.some(op => op.op === 'test') ? 'any' : 'unsent';
+  const contentType = 'application/json-patch+json';
+  return parse(await http.request({ method: 'PATCH', path, body: ops, contentType, retry }), path);
+}
+
+async function remove(http: Http, ref: Ref, options: { uid?: string; graceSeconds?: number }): Promise<void> {
+  const body = {
+    apiVersion: 'v1',
+    kind: 'DeleteOptions',
+    propagationPolicy: 'Background',
+    ...(options.uid === undefined ? {} : { preconditions: { uid: options.uid } }),
+    ...(options.graceSeconds === undefined ? {} : { gracePeriodSeconds: options.graceSeconds }),
+  };
+  try {
+    await http.request({ method: 'DELETE', path: pathOf(ref.kind, ref.namespace, ref.name), body, retry: 'any' });
+  } catch (error) {
+    // Another object bears the name by now: the one that was meant is gone.
+    if (isApiError(error, 404) || (isApiError(error, 409) && options.uid !== undefined)) return;
+    throw error;
+  }
+}
+
+async function can(http: Http, access: Access): Promise<boolean> {
+  const path = '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews';
+  const [resource, subresource] = access.resource.split('/');
+  const resourceAttributes = {
+    verb: access.verb,
+    group: access.group,
+    resource,
+    ...(subresource === undefined ? {} : { subresource }),
+    ...(access.namespace === undefined ? {} : { namespace: access.namespace }),
+    ...(access.name === undefined ? {} : { name: access.name }),
+  };
+  const body = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview', spec: { resourceAttributes } };
+  return parse(await http.request({ method: 'POST', path, body, retry: 'any' }), path).status?.allowed === true;
+}
+
+function pathOf(kind: Kind, namespace: string | undefined, name?: string): string {
+  const { api, plural, namespaced } = KINDS[kind];
+  const root = api.includes('/') ? `/apis/${api}` : `/api/${api}`;
+  const inside = namespaced && namespace ? `/namespaces/${encodeURIComponent(namespace)}` : '';
+  return `${root}${inside}/${plural}${name === undefined ? '' : `/${encodeURIComponent(name)}`}`;
+}
+
+function timestamps(since: string | undefined): Record<string, string> {
+  return { timestamps: 'true', ...(since === undefined ? {} : { sinceTime: since }) };
+}
+
+function logPath({ namespace, pod, container, limitBytes }: LogOptions, query: Record<string, string> = {}): string {
+  const parameters = new URLSearchParams(query);
+  if (container !== undefined) parameters.set('container', container);
+  if (limitBytes !== undefined) parameters.set('limitBytes', String(limitBytes));
+  return `${pathOf('Pod', namespace, pod)}/log?${parameters}`;
+}
+
+function parse<T = KubeObject>(body: string, path: string): T {
+  try {
+    return JSON.parse(body);
+  } catch (cause) {
+    const message = `the answer to ${path.split('?')[0]} is not JSON; is the server in the kubeconfig a Kubernetes API?`;
+    throw new ProxyctlError(message, EXIT.unreachable, { cause });
+  }
+}

@@ -1,0 +1,65 @@
+import { createInterface } from 'node:readline/promises';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
+import type { ClusterIdentity } from '../core/inventory.ts';
+import { escapeText } from '../report/escape.ts';
+import { makePainter, type Painter, wantsColor } from '../report/paint.ts';
+
+/** Flags that every command takes. */
+export interface GlobalOptions {
+  kubeconfig?: string;
+  context?: string;
+  format: 'text' | 'json';
+  color: boolean;
+  verbose: boolean;
+}
+
+/** Where a command talks to: data to `out`, everything for people to `err`. */
+export interface CommandIo {
+  readonly options: GlobalOptions;
+  /** Colours of `err` and of `out`: each stream for itself. */
+  readonly paint: Painter;
+  readonly paintOut: Painter;
+  readonly interactive: boolean;
+  readonly width: number;
+  out(text: string): void;
+  err(text: string): void;
+}
+
+export function commandIo(options: GlobalOptions): CommandIo {
+  const { stdin, stdout, stderr, env } = process;
+  const colors = (tty: boolean) => makePainter(wantsColor({ ...(options.color ? {} : { flag: false }), env, tty }));
+  // A closed pipe (`| head`) ends the view, not the run.
+  for (const stream of [stdout, stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+  return {
+    options,
+    paint: colors(stderr.isTTY === true),
+    paintOut: colors(stdout.isTTY === true),
+    interactive: stdin.isTTY === true && stderr.isTTY === true,
+    width: Math.min(stderr.columns ?? 80, 120),
+    out: text => void stdout.write(text.endsWith('\n') ? text : `${text}\n`),
+    err: text => void stderr.write(text.endsWith('\n') ? text : `${text}\n`),
+  };
+}
+
+/** The line that every command prints before anything else. */
+export function clusterLine(identity: ClusterIdentity): string {
+  const mark = identity.simulated ? 'SIMULATED cluster' : 'cluster';
+  return `${mark} ${escapeText(identity.context)}  ${escapeText(identity.server)}  Kubernetes ${escapeText(identity.kubernetes)}`;
+}
+
+/** A changing command goes on only with the typed cluster name, or with --yes. */
+export async function confirm(io: CommandIo, identity: ClusterIdentity, yes: boolean, what: string): Promise<void> {
+  if (yes) return;
+  if (!io.interactive) throw new ProxyctlError(`${what} needs a terminal to ask on, or --yes`, EXIT.usage);
+  const reader = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await reader.question(`Type the cluster's name (${escapeText(identity.context)}) to ${what}: `);
+    if (answer.trim() !== identity.context) throw new ProxyctlError(`not confirmed; nothing was changed`, EXIT.stopped);
+  } finally {
+    reader.close();
+  }
+}

@@ -1,0 +1,127 @@
+import type { Cluster } from '../core/cluster.ts';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
+import { planIdOf, verifyPlan } from '../core/fingerprint.ts';
+import type { Inventory } from '../core/inventory.ts';
+import type { Plan } from '../core/plan.ts';
+import type { RunRecord } from '../core/run-state.ts';
+import { planText } from '../report/plan-text.ts';
+import { preflightReport } from '../report/preflight-json.ts';
+import { preflightText } from '../report/preflight-text.ts';
+import { realClock } from '../run/clock.ts';
+import { takeLease } from '../run/lease.ts';
+import { migrate } from '../run/migrate.ts';
+import { ensureNamespace, findRecord, writeRecord } from '../run/record.ts';
+import { type CommandIo, confirm } from './io.ts';
+import { makePlan, playbookOf, targetOf, type Wishes } from './make-plan.ts';
+import { judgePreflight } from './preflight.ts';
+import { readPlan } from './read-file.ts';
+import { runAction } from './run-action.ts';
+import { holder, inventoryOf, newRunId, openCluster, originalsOf, type RunOptions, sha256 } from './session.ts';
+import { signals } from './signals.ts';
+
+export interface MigrateOptions extends Wishes {
+  yes?: boolean;
+  watcherImage?: string;
+}
+
+export async function migrateCommand(
+  io: CommandIo,
+  planFile: string | undefined,
+  options: MigrateOptions,
+): Promise<number> {
+  // Everything that can be wrong with the input is said before anything is asked of the cluster.
+  const playbook = playbookOf(options);
+  const given = planFile === undefined ? undefined : readPlan(planFile);
+  const cluster = await openCluster(io);
+  try {
+    const inventory = await inventoryOf(cluster);
+    const record = await findRecord(cluster);
+    if (record) return await goOn(io, cluster, inventory, record, given, options);
+    const plan = given ?? makePlan(inventory, targetOf(inventory, playbook), playbook);
+    if (given) refuseStale(given, inventory);
+    if (plan.batches.length === 0) {
+      io.err(`nothing to do: every node that can be flipped serves in mode ${plan.to}`);
+      return EXIT.done;
+    }
+    await checkFirst(io, cluster, inventory, plan);
+    if (!given) io.err(planText(plan, { width: io.width, paint: io.paint }));
+    await confirm(io, cluster.identity, options.yes === true, 'migrate');
+    const originals = await originalsOf(cluster, inventory);
+    await ensureNamespace(cluster, realClock);
+    const run = newRunId();
+    const held = await takeLease(cluster, realClock, holder(run));
+    const startedAt = new Date().toISOString();
+    const made: RunRecord = { kind: 'RunRecord', version: 1, run, startedAt, plan, originals };
+    await writeRecord(cluster, made);
+    return await start(io, { cluster, inventory, record: made, held }, options);
+  } finally {
+    cluster.close();
+  }
+}
+
+/** A run stands in the cluster: go on with it, if that is what was asked for. */
+async function goOn(
+  io: CommandIo,
+  cluster: Cluster,
+  inventory: Inventory,
+  record: RunRecord,
+  given: Plan | undefined,
+  options: MigrateOptions,
+): Promise<number> {
+  if (given && given.id !== record.plan.id) {
+    throw new ProxyctlError(
+      `run ${record.run} stands in this cluster with another plan; finalize it or roll it back first`,
+      EXIT.runUnderWay,
+    );
+  }
+  if (options.to !== undefined && options.to !== record.plan.to) {
+    throw new ProxyctlError(
+      `run ${record.run} to ${record.plan.to} stands in this cluster; 'proxyctl finalize' or 'proxyctl rollback' first, then migrate to ${options.to}`,
+      EXIT.runUnderWay,
+    );
+  }
+  io.err(`going on with run ${record.run} (to ${record.plan.to})`);
+  await confirm(io, cluster.identity, options.yes === true, 'go on');
+  const held = await takeLease(cluster, realClock, holder(record.run));
+  return start(io, { cluster, inventory, record, held }, options);
+}
+
+type Started = Pick<RunOptions, 'cluster' | 'inventory' | 'record' | 'held'>;
+
+async function start(io: CommandIo, started: Started, options: MigrateOptions): Promise<number> {
+  const { stop, kill, off } = signals(text => io.err(text));
+  const image = options.watcherImage ? { watcherImage: options.watcherImage } : {};
+  try {
+    const run = { ...started, stop, kill, action: 'migrate' as const, ...image };
+    return (await runAction(io, run, migrate)).code;
+  } finally {
+    off();
+  }
+}
+
+function refuseStale(plan: Plan, inventory: Inventory): void {
+  if (plan.cluster.uid !== inventory.cluster.uid) {
+    throw new ProxyctlError(
+      `the plan is for cluster ${plan.cluster.context} (${plan.cluster.server}), not for this one; make a plan here`,
+      EXIT.stalePlan,
+    );
+  }
+  if (planIdOf(plan, sha256) !== plan.id)
+    throw new ProxyctlError('the plan was edited after it was made; make a new one', EXIT.stalePlan);
+  const changes = verifyPlan(plan, inventory, sha256);
+  if (changes.length > 0)
+    throw new ProxyctlError(`the plan is stale: ${changes.join('; ')}; make a new one`, EXIT.stalePlan);
+}
+
+async function checkFirst(io: CommandIo, cluster: Cluster, inventory: Inventory, plan: Plan): Promise<void> {
+  const judgements = await judgePreflight(inventory, plan.to, plan.playbook, cluster);
+  const failed = judgements.filter(j => j.verdict === 'fail');
+  if (failed.length === 0) return;
+  const madeAt = new Date().toISOString();
+  io.err(preflightText(preflightReport({ madeAt, cluster: inventory.cluster, to: plan.to, judgements }), io.paint));
+  const ids = failed.map(j => j.gate).join(', ');
+  throw new ProxyctlError(
+    `preflight found errors (${ids}); nothing was changed; mend them or accept them in the playbook (preflight.accept)`,
+    EXIT.findings,
+  );
+}

@@ -1,0 +1,75 @@
+import type { Cluster } from '../core/cluster.ts';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
+import type { Judgement, Look } from '../core/gate.ts';
+import type { Inventory } from '../core/inventory.ts';
+import type { Mode } from '../core/mode.ts';
+import type { Playbook } from '../core/playbook.ts';
+import { acceptFindings, GATES, runGates } from '../gates/index.ts';
+import { preflightJson, preflightReport } from '../report/preflight-json.ts';
+import { preflightJunit } from '../report/preflight-junit.ts';
+import { preflightText } from '../report/preflight-text.ts';
+import { type CommandIo, clusterLine } from './io.ts';
+import { configNotes, playbookOf, targetOf, type Wishes } from './make-plan.ts';
+import { readInventory } from './read-file.ts';
+import { inventoryOf, openCluster } from './session.ts';
+
+const FORMATS = ['text', 'json', 'junit'] as const;
+
+/** The preflight gates, their accepted errors turned into warnings. */
+export async function judgePreflight(
+  inventory: Inventory,
+  to: Mode,
+  playbook: Playbook,
+  cluster?: Cluster,
+): Promise<Judgement[]> {
+  const look: Look = {
+    moment: 'preflight',
+    inventory,
+    to,
+    playbook,
+    ...(cluster ? { cluster } : {}),
+    configNotes: configNotes(inventory, to, playbook),
+    expectedModes: new Map(),
+    exposed: new Set(),
+  };
+  const gates = GATES.filter(gate => gate.moments.includes('preflight'));
+  return acceptFindings(await runGates(gates, look), playbook.preflight.accept);
+}
+
+export async function preflightCommand(
+  io: CommandIo,
+  options: Wishes & { inventory?: string; output?: string },
+): Promise<number> {
+  const output = options.output ?? io.options.format;
+  if (!FORMATS.some(f => f === output))
+    throw new ProxyctlError(`--output takes ${FORMATS.join(', ')}; got '${output}'`, EXIT.usage);
+  const playbook = playbookOf(options);
+  if (options.inventory !== undefined) {
+    const inventory = readInventory(options.inventory);
+    io.err(`${clusterLine(inventory.cluster)}  (inventory of ${inventory.takenAt})`);
+    return render(io, output, inventory, targetOf(inventory, playbook), playbook);
+  }
+  const cluster = await openCluster(io);
+  try {
+    const inventory = await inventoryOf(cluster);
+    return await render(io, output, inventory, targetOf(inventory, playbook), playbook, cluster);
+  } finally {
+    cluster.close();
+  }
+}
+
+async function render(
+  io: CommandIo,
+  output: string,
+  inventory: Inventory,
+  to: Mode,
+  playbook: Playbook,
+  cluster?: Cluster,
+): Promise<number> {
+  const judgements = await judgePreflight(inventory, to, playbook, cluster);
+  const report = preflightReport({ madeAt: new Date().toISOString(), cluster: inventory.cluster, to, judgements });
+  if (output === 'json') io.out(preflightJson(report));
+  else if (output === 'junit') io.out(preflightJunit(report));
+  else io.out(preflightText(report, io.paintOut));
+  return judgements.some(j => j.verdict === 'fail') ? EXIT.findings : EXIT.done;
+}

@@ -1,0 +1,202 @@
+// What commands share: a connection, an inventory, a run.
+import { createHash, randomBytes } from 'node:crypto';
+import { homedir, hostname } from 'node:os';
+import { join } from 'node:path';
+import type { Cluster } from '../core/cluster.ts';
+import type { Driver, Originals, RunContext } from '../core/driver.ts';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
+import type { Inventory } from '../core/inventory.ts';
+import type { Mode } from '../core/mode.ts';
+import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
+import type { Plan } from '../core/plan.ts';
+import { detectPlatform } from '../core/platforms.ts';
+import { probeTargets } from '../core/probe-targets.ts';
+import { modeLabel, nodeState, type RunRecord } from '../core/run-state.ts';
+import { watcherImage } from '../core/watcher-image.ts';
+import { parseConfig } from '../drivers/config-text.ts';
+import { DRIVERS } from '../drivers/index.ts';
+import { GATES, runGates } from '../gates/index.ts';
+import { realClock } from '../run/clock.ts';
+import { type Engine, waiter } from '../run/engine.ts';
+import { type JournalFile, openJournal } from '../run/journal-file.ts';
+import type { Held } from '../run/lease.ts';
+import { TARGETS_MAP } from '../run/pods.ts';
+import { type CommandIo, clusterLine } from './io.ts';
+
+declare const PROXYCTL_VERSION: string;
+
+export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/** Connects and says to whom, before anything else. */
+export async function openCluster(io: CommandIo): Promise<Cluster> {
+  const { connect } = await import('../cluster/client.ts');
+  const { kubeconfig, context } = io.options;
+  const cluster = await connect({ ...(kubeconfig ? { kubeconfig } : {}), ...(context ? { context } : {}) });
+  io.err(clusterLine(cluster.identity));
+  return cluster;
+}
+
+export async function inventoryOf(cluster: Cluster): Promise<Inventory> {
+  const { takeInventory } = await import('../cluster/inventory.ts');
+  return takeInventory(cluster, new Date());
+}
+
+export function newRunId(): string {
+  return `r-${new Date().toISOString().slice(0, 16).replace(/[-:T]/g, '')}-${randomBytes(2).toString('hex')}`;
+}
+
+/** Who holds the Lease, for people. */
+export function holder(run: string): string {
+  return `${hostname()}/${process.pid}/${run}`;
+}
+
+/** The driver for this cluster, or the platform's own way as an error. */
+export function driverFor(inventory: Inventory): Driver {
+  const platform = detectPlatform(inventory);
+  if (!platform.fits) throw new ProxyctlError(platform.reason, EXIT.findings);
+  const driver = DRIVERS.find(d => d.id === platform.id);
+  if (!driver) throw new Error(`no driver ${platform.id}`);
+  return driver;
+}
+
+/** What stands in the cluster now and must come back. */
+export async function originalsOf(cluster: Cluster, inventory: Inventory): Promise<Originals> {
+  const { daemonSet, configMap } = inventory.proxy;
+  if (!daemonSet?.configPath || !configMap) {
+    throw new ProxyctlError(
+      'kube-proxy has no --config file in a ConfigMap; proxyctl cannot give it another mode',
+      EXIT.findings,
+    );
+  }
+  const set = await cluster.get({ kind: 'DaemonSet', namespace: daemonSet.namespace, name: daemonSet.name });
+  const map = await cluster.get({ kind: 'ConfigMap', namespace: configMap.namespace, name: configMap.name });
+  if (!set || !map)
+    throw new ProxyctlError("kube-proxy's DaemonSet or ConfigMap went away just now; try again", EXIT.stalePlan);
+  return { daemonSet: bare(set), configMap: bare(map), configKey: configMap.key, configPath: daemonSet.configPath };
+}
+
+/** Without what only the server may write. */
+function bare(object: { metadata: object; [field: string]: unknown }): Originals['daemonSet'] {
+  const { managedFields: _fields, ...metadata } = object.metadata as Originals['daemonSet']['metadata'];
+  const { status: _status, ...rest } = object;
+  return { ...rest, metadata } as Originals['daemonSet'];
+}
+
+export interface OpenRun {
+  engine: Engine;
+  journal: JournalFile;
+}
+
+export interface RunOptions {
+  cluster: Cluster;
+  inventory: Inventory;
+  record: RunRecord;
+  held: Held;
+  stop: AbortSignal;
+  kill: AbortSignal;
+  watcherImage?: string;
+  /** Gates of this run; all of them when not given. */
+  action: 'migrate' | 'rollback' | 'finalize';
+}
+
+/** Puts a run together from its record and the cluster as it is now. */
+export async function openRun(options: RunOptions): Promise<OpenRun> {
+  const { cluster, inventory, record, held } = options;
+  const { plan } = record;
+  const state = process.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state');
+  const folder = join(state, 'proxyctl', 'runs', plan.cluster.uid.slice(0, 8), record.run);
+  const journal = openJournal(join(folder, 'events.jsonl'), record.run, realClock);
+  const signal = AbortSignal.any([options.kill, held.lost]);
+  const run: RunContext = {
+    id: record.run,
+    epoch: held.epoch,
+    plan,
+    originals: record.originals,
+    cluster,
+    clock: realClock,
+    signal,
+    waitFor: waiter(journal, realClock, signal),
+  };
+  const engine: Engine = {
+    run,
+    driver: driverOf(plan),
+    gates: GATES,
+    runGates,
+    journal,
+    inventory,
+    watcherImage: options.watcherImage ?? watcherImage(PROXYCTL_VERSION),
+    stop: options.stop,
+    expectedModes: await modesNow(cluster, plan),
+    exposed: new Set(),
+    excludeCIDRs: excludedBy(record),
+  };
+  return { engine, journal };
+}
+
+export function openedEvent(options: RunOptions) {
+  const { plan } = options.record;
+  return {
+    event: 'run-opened' as const,
+    v: 1 as const,
+    action: options.action,
+    cluster: plan.cluster,
+    to: options.action === 'rollback' ? null : plan.to,
+    epoch: options.held.epoch,
+    batches: plan.batches.map(b => ({ id: b.id, nodes: b.nodes.map(n => n.name), services: b.services.length })),
+  };
+}
+
+function driverOf(plan: Plan): Driver {
+  const driver = DRIVERS.find(d => d.id === plan.driver);
+  if (!driver)
+    throw new ProxyctlError(
+      `the plan needs driver '${plan.driver}', which this proxyctl does not have`,
+      EXIT.stalePlan,
+    );
+  return driver;
+}
+
+/** The mode that each node of the run serves in by now, as its label and state say. */
+async function modesNow(cluster: Cluster, plan: Plan): Promise<Map<string, Mode>> {
+  const planned = new Map(plan.batches.flatMap(b => b.nodes.map(n => [n.name, n.from] as const)));
+  const modes = new Map<string, Mode>();
+  for await (const node of cluster.list('Node')) {
+    const from = planned.get(node.metadata.name);
+    if (from === undefined) continue;
+    const flipped = modeLabel(node) === plan.to && nodeState(node)?.step === 'done';
+    modes.set(node.metadata.name, flipped ? plan.to : from);
+  }
+  return modes;
+}
+
+function excludedBy(record: RunRecord): string[] {
+  const { configMap, configKey } = record.originals;
+  const data = configMap.data;
+  const text = typeof data === 'object' && data !== null ? Reflect.get(data, configKey) : '';
+  const ipvs = parseConfig(String(text)).ipvs;
+  const list = typeof ipvs === 'object' && ipvs !== null ? Reflect.get(ipvs, 'excludeCIDRs') : undefined;
+  return Array.isArray(list) ? list.map(String) : [];
+}
+
+/** The file that tells watchers what to probe, as it is for this run; made anew when the run goes on. */
+export async function writeTargets(engine: Engine): Promise<void> {
+  const { run, inventory, journal } = engine;
+  const exposed = new Set(run.plan.batches.flatMap(b => b.services));
+  const { targets, left } = probeTargets(inventory, exposed, run.plan.playbook.gates.probes.services);
+  const ref = { kind: 'ConfigMap' as const, namespace: NAMESPACE, name: TARGETS_MAP };
+  const data = { 'targets.json': JSON.stringify(targets) };
+  if (await run.cluster.get(ref)) {
+    await run.cluster.patch(ref, [{ op: 'replace', path: '/data', value: data }]);
+  } else {
+    const labels = { [LABEL_PART]: PARTS.targets, [LABEL_RUN]: run.id };
+    const metadata = { name: ref.name, namespace: NAMESPACE, labels };
+    await run.cluster.create({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data });
+  }
+  if (left.length > 0) {
+    const names = left.slice(0, 5).join(', ');
+    journal.append({
+      event: 'note',
+      text: `${left.length} Services are not probed (limit gates.probes.services): ${names} ...`,
+    });
+  }
+}

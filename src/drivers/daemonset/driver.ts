@@ -1,0 +1,322 @@
+import { type KubeObject, type PatchOp, pointer, type Ref } from '../../core/cluster.ts';
+import { translateConfig } from '../../core/config-translation.ts';
+import type { Driver, FlipNode, RunContext } from '../../core/driver.ts';
+import { MODES, type Mode } from '../../core/mode.ts';
+import { ANNOTATION_EPOCH, ANNOTATION_STATE, LABEL_MODE, LABEL_PART, LABEL_RUN, NAMESPACE } from '../../core/names.ts';
+import type { NodeState, Step } from '../../core/run-state.ts';
+import { type ConfigEdit, editConfig, parseConfig } from '../config-text.ts';
+import { createOnce, patchFenced } from '../fenced.ts';
+import {
+  excludedTemplate,
+  metadataOps,
+  modeConfigMap,
+  modeDaemonSet,
+  modeDaemonSetName,
+  SHADOW_NAME,
+  shadowConfigMap,
+  warmPod,
+  warmPodName,
+} from './objects.ts';
+
+/** Longest wait for a pod to come or go, in seconds; convergence has its own limit in the playbook. */
+const POD_SECONDS = 180;
+
+export const daemonsetDriver: Driver = {
+  id: 'daemonset',
+
+  async prepare(run) {
+    const namespace = namespaceOf(run);
+    await createOnce(
+      run,
+      shadowConfigMap(run.id, namespace),
+      { kind: 'ConfigMap', namespace, name: SHADOW_NAME },
+      LABEL_RUN,
+    );
+    for (const mode of modesOf(run)) {
+      const map = modeConfigMap(run.id, run.originals, mode, editsFor(run, mode));
+      await createOnce(run, map, { kind: 'ConfigMap', namespace, name: map.metadata.name }, LABEL_RUN);
+    }
+    const leavesIpvs = run.plan.batches.some(b => b.nodes.some(n => n.from === 'ipvs'));
+    const daemonSet = modeDaemonSet(run.id, run.originals, run.plan.to, leavesIpvs);
+    await createOnce(run, daemonSet, { kind: 'DaemonSet', namespace, name: daemonSet.metadata.name }, LABEL_RUN);
+    // One patch sets OnDelete and the template, so that no controller ever sees the new template under RollingUpdate.
+    await patchFenced(run, originalRef(run), object => {
+      const template = excludedTemplate(run.originals.daemonSet);
+      if (same(object.spec.template, template) && object.spec.updateStrategy.type === 'OnDelete') return [];
+      return [
+        ...metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: String(run.epoch) } }),
+        { op: 'replace', path: '/spec/updateStrategy', value: { type: 'OnDelete' } },
+        { op: 'replace', path: '/spec/template', value: template },
+      ];
+    });
+    await observed(run, originalRef(run));
+  },
+
+  async mark(run, node, step) {
+    await patchFenced(run, { kind: 'Node', name: node.name }, object =>
+      metadataOps(object, { annotations: stateOf(run, node, step) }),
+    );
+  },
+
+  async warm(run, node) {
+    const namespace = namespaceOf(run);
+    const name = warmPodName(node.name);
+    const pod = warmPod(run.id, run.originals, node.name, node.to);
+    const ref: Ref = { kind: 'Pod', namespace, name };
+    // A warm pod of the other direction, left by a run that was killed.
+    const left = await run.cluster.get(ref);
+    if (left && !mountsMode(left, run, node.to)) await this.cool(run, node);
+    await createOnce(run, pod, ref, LABEL_RUN);
+  },
+
+  async cool(run, node) {
+    const ref: Ref = { kind: 'Pod', namespace: namespaceOf(run), name: warmPodName(node.name) };
+    const pod = await run.cluster.get(ref);
+    if (!pod) return;
+    await run.cluster.delete(ref, uidOf(pod));
+    await gone(run, ref, pod, `the warm kube-proxy on ${node.name} to end`);
+  },
+
+  async release(run, node) {
+    await setMode(run, node, 'release', 'none');
+    // By UID: a pod of the same name may follow.
+    await run.waitFor(`the kube-proxy on ${node.name} to end`, POD_SECONDS, async () =>
+      (await proxyPods(run, node.name)).length === 0 ? true : undefined,
+    );
+  },
+
+  async handOver(run, node) {
+    const warm: Ref = { kind: 'Pod', namespace: namespaceOf(run), name: warmPodName(node.name) };
+    const pod = await run.cluster.get(warm);
+    if (pod) await run.cluster.delete(warm, uidOf(pod));
+    await setMode(run, node, 'hand-over', node.home === 'mode' ? node.to : null);
+    await run.waitFor(`the ${node.to} kube-proxy on ${node.name} to start`, POD_SECONDS, () => homePod(run, node));
+    if (pod) await gone(run, warm, pod, `the warm kube-proxy on ${node.name} to end`);
+  },
+
+  async commit(run) {
+    const { configKey } = run.originals;
+    const text = committedText(run);
+    await patchFenced(run, configMapRef(run), object =>
+      object.data[configKey] === text ? [] : [{ op: 'replace', path: pointer('data', configKey), value: text }],
+    );
+  },
+
+  async committed(run) {
+    const object = await run.cluster.get(configMapRef(run));
+    const text = committedText(run);
+    return (
+      object?.data[run.originals.configKey] === text &&
+      text !== run.originals.configMap.data[run.originals.configKey]
+    );
+  },
+
+  async restoreTemplate(run) {
+    const template = run.originals.daemonSet.spec.template;
+    await patchFenced(run, originalRef(run), object =>
+      same(object.spec.template, template) ? [] : [{ op: 'replace', path: '/spec/template', value: template }],
+    );
+    await observed(run, originalRef(run));
+  },
+
+  async outdated(run) {
+    const hash = await currentHash(run);
+    const nodes: string[] = [];
+    for await (const pod of run.cluster.list('Pod', { namespace: namespaceOf(run) })) {
+      const own = controlledBy(pod, run.originals.daemonSet);
+      if (own && pod.metadata.labels?.['controller-revision-hash'] !== hash) nodes.push(String(pod.spec.nodeName));
+    }
+    return nodes.sort();
+  },
+
+  async restart(run, node) {
+    const [pod] = await proxyPods(run, node);
+    if (pod)
+      await run.cluster.delete({ kind: 'Pod', namespace: namespaceOf(run), name: pod.metadata.name }, uidOf(pod));
+    await run.waitFor(`the kube-proxy on ${node} to start again`, POD_SECONDS, async () =>
+      (await proxyPods(run, node)).find(p => p.metadata.uid !== pod?.metadata.uid && isRunning(p)),
+    );
+  },
+
+  async leave(run) {
+    const namespace = namespaceOf(run);
+    for (const { name } of run.plan.batches.flatMap(b => b.nodes)) await clearNode(run, name);
+    const original = await run.cluster.get(originalRef(run));
+    const hash = await currentHash(run);
+    await patchFenced(run, originalRef(run), object => restoreOps(object, run.originals.daemonSet));
+    // The intermediate template's revision: no pod has it any more.
+    const uid = original?.metadata.uid;
+    for await (const revision of run.cluster.list('ControllerRevision', { namespace })) {
+      const ours = revision.metadata.ownerReferences?.some(o => o.uid === uid) && holdsRule(revision);
+      const name = revision.metadata.name;
+      if (ours && !name.endsWith(`-${hash}`)) await run.cluster.delete({ kind: 'ControllerRevision', namespace, name });
+    }
+    const remove = async (kind: 'Pod' | 'DaemonSet' | 'ConfigMap') => {
+      for await (const object of run.cluster.list(kind, {
+        namespace,
+        labelSelector: `${LABEL_RUN}=${run.id},${LABEL_PART}`,
+      })) {
+        await run.cluster.delete({ kind, namespace, name: object.metadata.name }, uidOf(object));
+      }
+    };
+    await remove('DaemonSet');
+    await remove('Pod');
+    await remove('ConfigMap');
+    await run.waitFor('what proxyctl made in kube-system to go', POD_SECONDS, async () => {
+      for await (const object of run.cluster.list('Pod', { namespace, labelSelector: `${LABEL_RUN}=${run.id}` })) {
+        if (object) return undefined;
+      }
+      return true;
+    });
+    await run.cluster.delete({ kind: 'Namespace', name: NAMESPACE });
+    await run.waitFor(`namespace ${NAMESPACE} to go`, POD_SECONDS, async () =>
+      (await run.cluster.get({ kind: 'Namespace', name: NAMESPACE })) ? undefined : true,
+    );
+  },
+};
+
+function namespaceOf(run: RunContext): string {
+  return run.originals.daemonSet.metadata.namespace ?? 'kube-system';
+}
+
+function originalRef(run: RunContext): Ref {
+  return { kind: 'DaemonSet', namespace: namespaceOf(run), name: run.originals.daemonSet.metadata.name };
+}
+
+function configMapRef(run: RunContext): Ref {
+  return { kind: 'ConfigMap', namespace: namespaceOf(run), name: run.originals.configMap.metadata.name };
+}
+
+/** The shared configuration in the new mode, apart from that as it was. */
+function committedText(run: RunContext): string {
+  const { configMap, configKey } = run.originals;
+  return editConfig(String(configMap.data[configKey]), editsFor(run, run.plan.to));
+}
+
+/** The modes that this run may bring a node into: the target, and for the way back where the nodes came from. */
+function modesOf(run: RunContext): Mode[] {
+  const from = new Set<Mode>(run.plan.batches.flatMap(b => b.nodes.map(n => n.from)));
+  return MODES.filter(mode => mode === run.plan.to || from.has(mode));
+}
+
+function editsFor(run: RunContext, mode: Mode): ConfigEdit[] {
+  const { configMap, configKey } = run.originals;
+  const from = run.plan.batches[0]?.nodes[0]?.from ?? mode;
+  // On the way back a node gets what it had; only the mode is written out, should it have been left to the default.
+  if (mode !== run.plan.to) return [{ path: ['mode'], value: mode }];
+  const config = parseConfig(String(configMap.data[configKey]));
+  const { nodePortAddresses } = run.plan.playbook.options;
+  return translateConfig(config, from, mode, { nodePortAddresses, families: ['IPv4', 'IPv6'] }).edits;
+}
+
+/** Sets or removes the mode label, and writes the step and our epoch, in one patch. */
+async function setMode(run: RunContext, node: FlipNode, step: Step, label: Mode | 'none' | null): Promise<void> {
+  await patchFenced(run, { kind: 'Node', name: node.name }, object =>
+    metadataOps(object, { labels: { [LABEL_MODE]: label }, annotations: stateOf(run, node, step) }),
+  );
+}
+
+function stateOf(run: RunContext, node: FlipNode, step: Step): Record<string, string> {
+  const state: NodeState = { run: run.id, from: node.from, to: node.to, step };
+  return { [ANNOTATION_EPOCH]: String(run.epoch), [ANNOTATION_STATE]: JSON.stringify(state) };
+}
+
+async function clearNode(run: RunContext, node: string): Promise<void> {
+  if (!(await run.cluster.get({ kind: 'Node', name: node }))) return;
+  await patchFenced(run, { kind: 'Node', name: node }, object =>
+    metadataOps(object, {
+      labels: { [LABEL_MODE]: null },
+      annotations: { [ANNOTATION_STATE]: null, [ANNOTATION_EPOCH]: null },
+    }),
+  );
+}
+
+function restoreOps(object: KubeObject, original: KubeObject): PatchOp[] {
+  return [
+    { op: 'replace', path: '/spec/updateStrategy', value: original.spec.updateStrategy },
+    ...metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: null } }),
+  ];
+}
+
+/** Waits until the DaemonSet controller has seen the object as it is now. */
+async function observed(run: RunContext, ref: Ref): Promise<void> {
+  await run.waitFor('the DaemonSet controller', POD_SECONDS, async () => {
+    const object = await run.cluster.get(ref);
+    return object && object.status?.observedGeneration === object.metadata.generation ? true : undefined;
+  });
+}
+
+/** kube-proxy pods of a node that a DaemonSet made: the original one's and ours. */
+async function proxyPods(run: RunContext, node: string): Promise<KubeObject[]> {
+  const daemonSets = new Set([
+    run.originals.daemonSet.metadata.name,
+    ...MODES.map(m => modeDaemonSetName(run.originals, m)),
+  ]);
+  const found: KubeObject[] = [];
+  for await (const pod of run.cluster.list('Pod', {
+    namespace: namespaceOf(run),
+    fieldSelector: `spec.nodeName=${node}`,
+  })) {
+    const owner = pod.metadata.ownerReferences?.find(o => o.controller && o.kind === 'DaemonSet');
+    if (owner && daemonSets.has(owner.name)) found.push(pod);
+  }
+  return found;
+}
+
+async function homePod(run: RunContext, node: FlipNode): Promise<KubeObject | undefined> {
+  const name = node.home === 'mode' ? modeDaemonSetName(run.originals, node.to) : run.originals.daemonSet.metadata.name;
+  const pods = await proxyPods(run, node.name);
+  return pods.find(p => p.metadata.ownerReferences?.some(o => o.controller && o.name === name) && isRunning(p));
+}
+
+function isRunning(pod: KubeObject): boolean {
+  const statuses: { state?: { running?: unknown } }[] = pod.status?.containerStatuses ?? [];
+  return !pod.metadata.deletionTimestamp && statuses.length > 0 && statuses.every(s => s.state?.running);
+}
+
+function controlledBy(pod: KubeObject, owner: KubeObject): boolean {
+  return pod.metadata.ownerReferences?.some(o => o.controller && o.uid === owner.metadata.uid) ?? false;
+}
+
+function mountsMode(pod: KubeObject, run: RunContext, mode: Mode): boolean {
+  const volumes: { configMap?: { name: string } }[] = pod.spec.volumes ?? [];
+  return volumes.some(v => v.configMap?.name === `${run.originals.configMap.metadata.name}-${mode}`);
+}
+
+async function gone(run: RunContext, ref: Ref, object: KubeObject, what: string): Promise<void> {
+  await run.waitFor(what, POD_SECONDS, async () => {
+    const now = await run.cluster.get(ref);
+    return !now || now.metadata.uid !== object.metadata.uid ? true : undefined;
+  });
+}
+
+/** The hash of the revision that holds the DaemonSet's present template. */
+async function currentHash(run: RunContext): Promise<string> {
+  let newest: KubeObject | undefined;
+  for await (const revision of run.cluster.list('ControllerRevision', { namespace: namespaceOf(run) })) {
+    const own = revision.metadata.ownerReferences?.some(o => o.uid === run.originals.daemonSet.metadata.uid);
+    if (own && (!newest || Number(revision.revision) > Number(newest.revision))) newest = revision;
+  }
+  return newest?.metadata.labels?.['controller-revision-hash'] ?? '';
+}
+
+function holdsRule(revision: KubeObject): boolean {
+  return JSON.stringify(revision.data ?? {}).includes(`"${LABEL_MODE}"`);
+}
+
+/** Equal as data; key order and absent-against-undefined do not count. */
+function same(a: unknown, b: unknown): boolean {
+  return canonical(a) === canonical(b);
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, v: unknown) =>
+    v && typeof v === 'object' && !Array.isArray(v)
+      ? Object.fromEntries(Object.entries(v).sort(([x], [y]) => (x < y ? -1 : 1)))
+      : v,
+  );
+}
+
+function uidOf(object: KubeObject): { uid: string } {
+  return { uid: object.metadata.uid ?? '' };
+}

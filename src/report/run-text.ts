@@ -1,0 +1,122 @@
+import type { RunEvent } from '../core/journal.ts';
+import { count, few } from '../core/words.ts';
+import { escapeText } from './escape.ts';
+import { duration, fold, hang, subjectNames, subjectsText } from './layout.ts';
+import { type GateEvent, type RunReading, readRun } from './run-reading.ts';
+
+const WIDTH = 80;
+/** More red gates than that are in the journal; a summary names the last ones. */
+const MOST_GATES = 10;
+
+/** One line for a log, with its time; undefined for events that tell no change of state. Ends of steps and passes are such. */
+export function eventLine(event: RunEvent): string | undefined {
+  const text = eventText(event);
+  return text === undefined ? undefined : `${event.t.slice(0, 19)}Z ${escapeText(text)}`;
+}
+
+function eventText(event: RunEvent): string | undefined {
+  switch (event.event) {
+    case 'run-opened': {
+      const nodes = event.batches.reduce((sum, b) => sum + b.nodes.length, 0);
+      const simulated = event.cluster.simulated ? 'SIMULATED ' : '';
+      const size = `${count(event.batches.length, 'batch', 'batches')}, ${count(nodes, 'node')}`;
+      return `${simulated}${titleOf(event)} of ${event.cluster.context} (${event.cluster.server}): ${size}, run ${event.run}`;
+    }
+    case 'phase-started':
+      return `${event.phase}: ${event.title}`;
+    case 'batch-started':
+      return `${event.batch} begins`;
+    case 'batch-done':
+      return `${event.batch} done, ${count(event.exposed, 'Service')} exposed`;
+    case 'step-intended':
+      return `${event.batch} ${event.node}: ${event.step}`;
+    case 'step-failed':
+      return `${event.batch} ${event.node}: ${event.step} failed: ${event.error}`;
+    case 'waiting':
+      return event.node === undefined ? `waits for ${event.for}` : `${event.node}: waits for ${event.for}`;
+    case 'gate-judged':
+      return gateText(event);
+    case 'node-done':
+      return `${event.batch} ${event.node}: in mode ${event.mode} after ${duration(event.seconds)}, ${probed(event.failed, event.attempts)}`;
+    case 'node-back':
+      return `${event.batch} ${event.node}: back in mode ${event.mode}`;
+    case 'note':
+      return event.text;
+    case 'run-closed':
+      return `${event.outcome}: ${event.reason}${event.next === '' ? '' : `; next: ${event.next}`}`;
+    case 'phase-done':
+    case 'step-done':
+      return undefined;
+  }
+}
+
+function titleOf({ action, to }: { action: string; to: string | null }): string {
+  return to === null ? action : `${action} to ${to}`;
+}
+
+function probed(failed: number, attempts: number): string {
+  return `${failed.toLocaleString('en-US')} of ${count(attempts, 'connection')} failed`;
+}
+
+function gateText(event: GateEvent): string | undefined {
+  if (event.findings.length === 0 && event.verdict === 'pass') return undefined;
+  const where = event.node === undefined ? '' : ` on ${event.node}`;
+  const verdict =
+    event.verdict === 'pass' ? 'passes with warnings' : event.verdict === 'fail' ? 'fails' : 'is inconclusive';
+  return `gate ${event.gate}${where} (${event.moment}) ${verdict}: ${findingsText(event)}`;
+}
+
+function findingsText(event: GateEvent): string {
+  // What the verdict rests on; a failing gate's warnings are in the journal.
+  const counted = event.findings.filter(f => event.verdict === 'pass' || f.level !== 'warning');
+  return fold(counted)
+    .slice(0, 3)
+    .map(({ subjects, message }) =>
+      subjects.length === 1
+        ? `${subjects[0]} ${message}`
+        : `${subjectsText(subjects)} (${few(subjectNames(subjects))}) ${message}`,
+    )
+    .join('; ');
+}
+
+/** What a run did, for people: a pure reading of its journal, finished or not. Ends with what can be done next. */
+export function summaryText(events: readonly RunEvent[]): string {
+  const reading = readRun(events);
+  const { opened, closed } = reading;
+  if (!opened) return 'the journal holds no run\n';
+  const lines: string[] = [];
+  const row = (label: string, text: string) => lines.push(...hang(`  ${label.padEnd(12)}`, escapeText(text), WIDTH));
+  if (opened.cluster.simulated) lines.push('SIMULATED cluster');
+  lines.push(
+    escapeText(`${titleOf(opened)} of ${opened.cluster.context}: ${closed?.outcome ?? 'ended without a last word'}`),
+  );
+  if (closed) row('reason', closed.reason);
+  if (opened.batches.length > 0) row('batches', batchesText(reading, opened.batches.length));
+  row('Services', exposedText(reading));
+  row('nodes', `${reading.flipped.size} flipped, ${reading.returned.size} returned`);
+  row('probed', probed(reading.failed, reading.attempts));
+  for (const gate of reading.gates.slice(-MOST_GATES)) {
+    row(
+      'gate',
+      `${gate.gate}${gate.node === undefined ? '' : ` on ${gate.node}`} (${gate.moment}), ${gate.verdict}: ${findingsText(gate)}`,
+    );
+  }
+  for (const note of reading.notes) row('note', note);
+  row(
+    'time',
+    `${duration(reading.seconds)}, of it ${duration(reading.proxySeconds)} kube-proxy's own stopping and starting`,
+  );
+  const next = closed ? closed.next : "'proxyctl status' shows where the nodes stand, 'proxyctl migrate' goes on";
+  row('next', next === '' ? 'nothing' : next);
+  return `${lines.join('\n')}\n`;
+}
+
+function batchesText({ batches, openBatch }: RunReading, all: number): string {
+  return `${batches.size} of ${all} done${openBatch === undefined ? '' : `, ${openBatch} under way`}`;
+}
+
+function exposedText({ opened, closed, exposed, exposing }: RunReading): string {
+  if (closed?.outcome === 'rolled back') return 'none exposed any more';
+  if (opened?.action === 'rollback') return `at most ${exposed + exposing} still exposed`;
+  return `${exposed.toLocaleString('en-US')} exposed when it stopped${exposing > 0 ? `, and up to ${exposing} more by the open batch` : ''}`;
+}

@@ -1,0 +1,153 @@
+// What every action of a run shares: who we are, what we drive, where we write down what we do.
+import type { Clock } from '../core/clock.ts';
+import type { Driver, RunContext } from '../core/driver.ts';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
+import type { Finding, Gate, Judgement, Look, Moment } from '../core/gate.ts';
+import type { Inventory } from '../core/inventory.ts';
+import type { Journal } from '../core/journal.ts';
+import type { Mode } from '../core/mode.ts';
+
+export const POLL_MS = 200;
+/** Between two lines that say what the gates wait for. */
+const SAY_MS = 5_000;
+
+export interface Engine {
+  readonly run: RunContext;
+  readonly driver: Driver;
+  readonly gates: readonly Gate[];
+  readonly runGates: (gates: readonly Gate[], look: Look) => Promise<Judgement[]>;
+  readonly journal: Journal;
+  readonly inventory: Inventory;
+  readonly watcherImage: string;
+  /** Aborted by the first Ctrl-C: stop at the next safe point. `run.signal` is the hard one. */
+  readonly stop: AbortSignal;
+  /** The mode that each node of the run must be in now. */
+  readonly expectedModes: Map<string, Mode>;
+  readonly exposed: Set<string>;
+  /** Addresses that the sweep must leave alone: ipvs.excludeCIDRs of the original configuration. */
+  readonly excludeCIDRs: readonly string[];
+}
+
+/** The run ends here; what was in hand is in a safe state. */
+export class Halt extends Error {
+  override readonly name = 'Halt';
+  readonly outcome: 'halted' | 'stopped';
+  constructor(outcome: 'halted' | 'stopped', reason: string) {
+    super(reason);
+    this.outcome = outcome;
+  }
+}
+
+/** A node did not pass; `released` says whether its old kube-proxy had already gone. */
+export class Red extends Error {
+  override readonly name = 'Red';
+  readonly judgements: readonly Judgement[];
+  constructor(judgements: readonly Judgement[]) {
+    super(reasonOf(judgements));
+    this.judgements = judgements;
+  }
+  /** Nothing failed; something could not be seen. */
+  get inconclusive(): boolean {
+    return this.judgements.every(j => j.verdict !== 'fail');
+  }
+}
+
+export function reasonOf(judgements: readonly Judgement[]): string {
+  return judgements
+    .filter(j => j.verdict !== 'pass')
+    .map(j => `${j.gate}: ${describe(j.findings.filter(f => f.level !== 'warning'))}`)
+    .join('; ');
+}
+
+function describe(findings: readonly Finding[]): string {
+  const shown = findings.slice(0, 3).map(f => `${f.subject} ${f.message}`);
+  return shown.join(', ') + (findings.length > 3 ? ` and ${findings.length - 3} more` : '');
+}
+
+/** A `waitFor` that writes what it waits for into the journal once, and polls until there is a value or time is up. */
+export function waiter(journal: Journal, clock: Clock, signal: AbortSignal): RunContext['waitFor'] {
+  return async (what, seconds, done) => {
+    const end = clock.monotonic() + seconds * 1000;
+    let said = false;
+    for (;;) {
+      signal.throwIfAborted();
+      const value = await done();
+      if (value !== undefined) return value;
+      if (clock.monotonic() > end) {
+        throw new ProxyctlError(
+          `waited ${seconds} s for ${what}; see 'proxyctl status', then 'proxyctl rollback'`,
+          EXIT.halted,
+        );
+      }
+      if (!said) journal.append({ event: 'waiting', for: what });
+      said = true;
+      await clock.sleep(POLL_MS, signal);
+    }
+  };
+}
+
+export interface JudgeOptions {
+  moment: Moment;
+  gates: readonly Gate[];
+  look: () => Look;
+  /** Seconds that a red verdict may last before it counts. */
+  settle: number;
+  /** Seconds that an inconclusive one may last. */
+  patience: number;
+  node?: string;
+}
+
+/** Runs the gates again and again until all pass; throws Red when one stays red or unseen for too long. */
+export async function judgeUntilPassed(engine: Engine, options: JudgeOptions): Promise<Judgement[]> {
+  const { clock, signal } = engine.run;
+  const begun = clock.monotonic();
+  let redSince: number | undefined;
+  let saidAt = clock.monotonic();
+  for (;;) {
+    signal.throwIfAborted();
+    const judgements = await engine.runGates(options.gates, options.look());
+    const now = clock.monotonic();
+    const open = judgements.filter(j => j.verdict !== 'pass');
+    if (open.length === 0) return record(engine, options, judgements);
+    const red = open.some(j => j.verdict === 'fail');
+    redSince = red ? (redSince ?? now) : undefined;
+    const tooLong = now - begun > options.patience * 1000;
+    if ((redSince !== undefined && now - redSince >= options.settle * 1000 && !waitsForStart(open)) || tooLong) {
+      throw new Red(record(engine, options, judgements));
+    }
+    if (now - saidAt >= SAY_MS) {
+      saidAt = now;
+      const node = options.node === undefined ? {} : { node: options.node };
+      engine.journal.append({ event: 'waiting', ...node, for: firstOf(open) });
+    }
+    await clock.sleep(POLL_MS, signal);
+  }
+}
+
+/** What stands in the way first, for the state line. */
+function firstOf(open: readonly Judgement[]): string {
+  const [first] = open;
+  const finding = first?.findings.find(f => f.level !== 'warning');
+  const more = open.length > 1 ? ` (and ${open.length - 1} more gates)` : '';
+  return `${first?.gate}: ${finding?.message ?? ''}${more}`;
+}
+
+/** Rules cannot be complete before the proxy that writes them has synced: red there is only "not yet". */
+function waitsForStart(open: readonly Judgement[]): boolean {
+  return open.some(j => (j.gate === 'convergence' || j.gate === 'effective-mode') && j.verdict === 'inconclusive');
+}
+
+function record(engine: Engine, options: JudgeOptions, judgements: Judgement[]): Judgement[] {
+  for (const { gate, verdict, findings, summary } of judgements) {
+    engine.journal.append({
+      event: 'gate-judged',
+      gate,
+      moment: options.moment,
+      ...(options.node ? { node: options.node } : {}),
+      verdict,
+      findings: [...findings],
+      summary,
+    });
+  }
+  return judgements;
+}

@@ -1,0 +1,195 @@
+import type { FlipNode } from '../core/driver.ts';
+import type { Look, Moment, NodeInFlip } from '../core/gate.ts';
+import type { Mode } from '../core/mode.ts';
+import type { Step } from '../core/run-state.ts';
+import { needsSweep } from '../core/sweep.ts';
+import { type Engine, Halt, judgeUntilPassed, Red } from './engine.ts';
+import type { NodeWatch } from './node-watch.ts';
+import { startSweep } from './sweeper.ts';
+
+/** Time for watcher pods to start, image pull included, in seconds. */
+const WATCHER_SECONDS = 300;
+/** Complete probe rounds of each vantage that make a baseline. */
+const BASELINE_ROUNDS = 2;
+/** Gates that tell whether a kube-proxy is ready to serve, whatever else is red: what a way back must still wait for. */
+const READINESS: ReadonlySet<string> = new Set(['effective-mode', 'convergence', 'kernel-rules']);
+
+export interface Flip {
+  readonly engine: Engine;
+  readonly node: FlipNode;
+  readonly batch: string;
+  readonly watch: NodeWatch;
+  /** On the way back red gates are reported, not obeyed: red is why it runs. */
+  readonly direction: 'forward' | 'back';
+  /** A run that ended within this flip goes on: what stands there now is not what stood before it. */
+  readonly resumed: boolean;
+  /** Called once the node's own kube-proxy has gone: time to start the watchers of the next node. */
+  readonly onReleased?: () => void;
+}
+
+/** Seconds that kube-proxy itself took in this flip, and in all. */
+interface Times {
+  proxy: number;
+  begun: number;
+}
+
+/** Flips one node. Throws Red after it has put the node back, or what the cluster or the operator threw. */
+export async function flipNode(flip: Flip): Promise<void> {
+  const { engine, node, watch } = flip;
+  const { driver, run } = engine;
+  const times: Times = { proxy: 0, begun: run.clock.monotonic() };
+  await step(flip, 'watch', () => baseline(flip));
+  safePoint(flip);
+  try {
+    await step(flip, 'warm', async () => {
+      await driver.mark(run, node, 'warm');
+      await driver.warm(run, node);
+    });
+    const asked = watch.now();
+    await step(flip, 'prove', () => gates(flip, 'prove', 'warm', asked));
+    times.proxy += watch.startSeconds('warm', asked);
+    safePoint(flip);
+  } catch (error) {
+    if (flip.direction === 'forward' && !run.signal.aborted) await abort(flip);
+    throw error;
+  }
+  const released = run.clock.monotonic();
+  await step(flip, 'release', () => driver.release(run, node));
+  times.proxy += (run.clock.monotonic() - released) / 1000;
+  flip.onReleased?.();
+  try {
+    await settleIn(flip, times);
+  } catch (error) {
+    if (flip.direction === 'back' || run.signal.aborted) throw error;
+    if (error instanceof Red && error.inconclusive) throw error;
+    await back(flip);
+    throw error;
+  }
+  engine.expectedModes.set(node.name, node.to);
+  await driver.mark(run, node, 'done');
+  finish(flip, times);
+}
+
+/** After the old kube-proxy went: hand over, sweep, verify. */
+async function settleIn(flip: Flip, times: Times): Promise<void> {
+  const { engine, node, watch } = flip;
+  const { driver, run } = engine;
+  const asked = watch.now();
+  const sweeping = needsSweep(node.from, node.to) ? await startSweep(engine, node.name, node.from, node.to) : undefined;
+  await step(flip, 'hand-over', () => driver.handOver(run, node));
+  await step(flip, 'sweep', async () => {
+    await sweeping?.finished();
+  });
+  await step(flip, 'verify', () => gates(flip, 'after-node', 'main', asked));
+  times.proxy += watch.startSeconds('main', asked);
+  await soak(flip, asked);
+}
+
+/** The watchers stand, and what they say before anything is touched is the baseline. */
+async function baseline(flip: Flip): Promise<void> {
+  const { engine, node, watch } = flip;
+  await engine.run.waitFor(`the watchers on ${node.name}`, WATCHER_SECONDS, async () =>
+    watch.ready(BASELINE_ROUNDS) ? true : undefined,
+  );
+  if (!flip.resumed) await gates(flip, 'before-node', 'main', undefined);
+  watch.mark();
+}
+
+async function gates(flip: Flip, moment: Moment, slot: 'main' | 'warm', asked: number | undefined): Promise<void> {
+  const { engine, node } = flip;
+  const { settle, convergence } = engine.run.plan.playbook.gates;
+  const all = engine.gates.filter(gate => gate.moments.includes(moment));
+  const chosen = flip.direction === 'forward' ? all : all.filter(gate => READINESS.has(gate.id));
+  const look = () => lookAt(flip, moment, slot, asked);
+  await judgeUntilPassed(engine, { moment, gates: chosen, look, settle, patience: convergence, node: node.name });
+}
+
+/** Every gate once more through the soak: what was good must stay good. */
+async function soak(flip: Flip, asked: number): Promise<void> {
+  const { clock, plan, signal } = flip.engine.run;
+  const seconds = flip.direction === 'forward' ? plan.playbook.gates.soak : 0;
+  if (seconds === 0) return;
+  flip.engine.journal.append({ event: 'waiting', node: flip.node.name, for: `${seconds} s of soak` });
+  await clock.sleep(seconds * 1000, signal);
+  await gates(flip, 'after-node', 'main', asked);
+}
+
+function lookAt(flip: Flip, moment: Moment, slot: 'main' | 'warm', asked: number | undefined): Look {
+  const { engine, node, watch } = flip;
+  const expected: Mode = moment === 'before-node' ? node.from : node.to;
+  const inFlip: NodeInFlip = {
+    name: node.name,
+    from: node.from,
+    to: node.to,
+    expected,
+    slot,
+    ...(asked === undefined ? {} : { askedAt: asked }),
+    view: watch.view,
+    baseline: watch.baseline,
+    now: engine.run.clock.now(),
+  };
+  return {
+    moment,
+    inventory: engine.inventory,
+    to: engine.run.plan.to,
+    playbook: engine.run.plan.playbook,
+    cluster: engine.run.cluster,
+    node: inFlip,
+    expectedModes: engine.expectedModes,
+    exposed: engine.exposed,
+  };
+}
+
+/** Before the release nothing of the old mode was touched: the warm kube-proxy goes, and its rules after it. */
+async function abort(flip: Flip): Promise<void> {
+  const { engine, node } = flip;
+  engine.journal.append({
+    event: 'waiting',
+    node: node.name,
+    for: `the flip to be called off; ${node.from} serves as before`,
+  });
+  await engine.driver.cool(engine.run, node);
+  const sweeping = await startSweep(engine, node.name, node.to, node.from);
+  await sweeping.finished();
+  engine.journal.append({ event: 'node-back', batch: flip.batch, node: node.name, mode: node.from });
+}
+
+/** The same steps the other way, so there is no gap in the way back either. */
+async function back(flip: Flip): Promise<void> {
+  const node: FlipNode = { name: flip.node.name, from: flip.node.to, to: flip.node.from, home: 'original' };
+  await flipNode({ ...flip, node, direction: 'back', resumed: true });
+  flip.engine.journal.append({ event: 'node-back', batch: flip.batch, node: node.name, mode: node.to });
+}
+
+/** The first Ctrl-C takes effect here: the old kube-proxy still serves. */
+function safePoint(flip: Flip): void {
+  if (flip.direction === 'forward' && flip.engine.stop.aborted) throw new Halt('stopped', 'stopped by the operator');
+}
+
+async function step(flip: Flip, id: Step, perform: () => Promise<void>): Promise<void> {
+  const { journal, run } = flip.engine;
+  const at = { batch: flip.batch, node: flip.node.name, step: id };
+  journal.append({ event: 'step-intended', ...at, to: flip.node.to });
+  const begun = run.clock.monotonic();
+  try {
+    await perform();
+  } catch (error) {
+    journal.append({ event: 'step-failed', ...at, error: error instanceof Error ? error.message : String(error) });
+    throw error;
+  }
+  journal.append({ event: 'step-done', ...at, seconds: (run.clock.monotonic() - begun) / 1000 });
+}
+
+function finish(flip: Flip, times: Times): void {
+  const { engine, node, watch } = flip;
+  const seconds = (engine.run.clock.monotonic() - times.begun) / 1000;
+  engine.journal.append({
+    event: 'node-done',
+    batch: flip.batch,
+    node: node.name,
+    mode: node.to,
+    seconds,
+    proxySeconds: times.proxy,
+    ...watch.tally(),
+  });
+}

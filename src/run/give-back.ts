@@ -1,0 +1,192 @@
+// What rollback and finalize share: nodes return to the original DaemonSet, and nothing of ours stays.
+
+import type { FlipNode } from '../core/driver.ts';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
+import type { Look } from '../core/gate.ts';
+import type { Mode } from '../core/mode.ts';
+import { LABEL_MODE } from '../core/names.ts';
+import { modeLabel, nodeState } from '../core/run-state.ts';
+import { type Engine, judgeUntilPassed, Red } from './engine.ts';
+import { flipNode } from './flip.ts';
+import { type Ending, phase } from './migrate.ts';
+import type { NodeWatch } from './node-watch.ts';
+import { startSweep } from './sweeper.ts';
+import { Watches } from './watches.ts';
+
+/** Undoes the run, last node first; `only` undoes one node and leaves the rest as it is. */
+export async function rollback(engine: Engine, only?: string): Promise<Ending> {
+  const { journal, run } = engine;
+  const watches = new Watches(engine);
+  const stuck: string[] = [];
+  if (await engine.driver.committed(run)) {
+    const message = 'finalize has begun: the shared configuration says the new mode, and undo is a new migration';
+    throw new ProxyctlError(`${message}; end it with 'proxyctl finalize'`, EXIT.stalePlan);
+  }
+  try {
+    const open = await openNodes(engine, only);
+    watches.prefetch(open[0]?.node.name);
+    for (const [index, { node, batch, touched }] of open.entries()) {
+      if (engine.stop.aborted) return stopped();
+      const watch = await watches.of(node.name);
+      const onReleased = () => watches.prefetch(open[index + 1]?.node.name);
+      try {
+        await (touched === 'flipped'
+          ? flipNode({ engine, node, batch, watch, direction: 'back', resumed: true, onReleased })
+          : callOff(engine, node));
+        journal.append({ event: 'node-back', batch, node: node.name, mode: node.to });
+      } catch (error) {
+        if (!(error instanceof Red)) throw error;
+        stuck.push(`${node.name} (${error.message})`);
+      }
+      if (touched !== 'flipped') watches.stop(node.name);
+    }
+    if (stuck.length > 0) {
+      return {
+        outcome: 'halted',
+        reason: `could not put back ${stuck.join(', ')}`,
+        next: "look at the nodes named, then 'proxyctl rollback' again",
+      };
+    }
+    if (only !== undefined) {
+      return {
+        outcome: 'rolled back',
+        reason: `${only} is as it was`,
+        next: "'proxyctl rollback' for the others, 'proxyctl migrate' to go on",
+      };
+    }
+    const modes = [...new Set(run.plan.batches.flatMap(b => b.nodes.map(n => n.from)))];
+    await leave(engine, watches, modes[0] ?? run.plan.to);
+    return {
+      outcome: 'rolled back',
+      reason: `every node serves in mode ${modes.join(', ')} again, and nothing of proxyctl is left`,
+      next: '',
+    };
+  } finally {
+    await watches.closed();
+  }
+}
+
+/** Makes the new mode the shared one and gives the nodes back. After it, undo is a new migration. */
+export async function finalize(engine: Engine): Promise<Ending> {
+  const { run, driver, journal } = engine;
+  const watches = new Watches(engine);
+  try {
+    const nodes = run.plan.batches.flatMap(b => b.nodes.map(n => ({ name: n.name, batch: b.id })));
+    watches.prefetch(nodes[0]?.name);
+    await phase(engine, 'commit', 'the shared configuration', () => driver.commit(run));
+    for (const [index, { name, batch }] of nodes.entries()) {
+      if (engine.stop.aborted) return { ...stopped(), next: "'proxyctl finalize' goes on" };
+      const object = await run.cluster.get({ kind: 'Node', name });
+      if (!object || modeLabel(object) === undefined) continue;
+      const watch = await watches.of(name);
+      watches.prefetch(nodes[index + 1]?.name);
+      journal.append({ event: 'waiting', node: name, for: 'a plain restart under the original DaemonSet' });
+      await watched(engine, watch);
+      const node: FlipNode = { name, from: run.plan.to, to: run.plan.to, home: 'original' };
+      await driver.release(run, node);
+      const asked = watch.now();
+      await driver.handOver(run, node);
+      await steady(engine, watch, node, asked);
+      journal.append({ event: 'note', text: `${name}: ${batch} given back` });
+    }
+    await leave(engine, watches, run.plan.to);
+    return {
+      outcome: 'done',
+      reason: `mode ${run.plan.to} is the cluster's own now`,
+      next: 'the way back from here is a new migration',
+    };
+  } finally {
+    await watches.closed();
+  }
+}
+
+/** The original object as it was (`shared` is the mode its configuration says); pods of the intermediate template restarted one by one; our objects gone. */
+async function leave(engine: Engine, watches: Watches, shared: Mode): Promise<void> {
+  const { driver, run } = engine;
+  await phase(engine, 'restore', 'the original DaemonSet', () => driver.restoreTemplate(run));
+  const outdated = await driver.outdated(run);
+  watches.prefetch(outdated[0]);
+  for (const [index, name] of outdated.entries()) {
+    const watch = await watches.of(name);
+    watches.prefetch(outdated[index + 1]);
+    await watched(engine, watch);
+    // A node that came during the run was served by the original DaemonSet all the time.
+    const mode = engine.expectedModes.get(name) ?? shared;
+    const asked = watch.now();
+    await driver.restart(run, name);
+    await steady(engine, watch, { name, from: mode, to: mode, home: 'original' }, asked);
+    watches.stop(name);
+  }
+  await watches.closed();
+  await phase(engine, 'leave', 'what proxyctl made', () => driver.leave(run));
+}
+
+async function watched(engine: Engine, watch: NodeWatch): Promise<void> {
+  await engine.run.waitFor(`the watchers on ${watch.view.node}`, 300, async () => (watch.ready(1) ? true : undefined));
+  watch.mark();
+}
+
+/** The restarted kube-proxy serves, and no Service that was well is not. */
+async function steady(engine: Engine, watch: NodeWatch, node: FlipNode, asked: number): Promise<void> {
+  const { clock, cluster, plan } = engine.run;
+  const { settle, convergence } = plan.playbook.gates;
+  const gates = engine.gates.filter(g => g.moments.includes('after-node'));
+  const look = (): Look => ({
+    moment: 'after-node',
+    inventory: engine.inventory,
+    to: plan.to,
+    playbook: plan.playbook,
+    cluster,
+    node: {
+      name: node.name,
+      from: node.from,
+      to: node.to,
+      expected: node.to,
+      slot: 'main',
+      askedAt: asked,
+      view: watch.view,
+      baseline: watch.baseline,
+      now: clock.now(),
+    },
+    expectedModes: engine.expectedModes,
+    exposed: engine.exposed,
+  });
+  await judgeUntilPassed(engine, { moment: 'after-node', gates, look, settle, patience: convergence, node: node.name });
+}
+
+interface OpenNode {
+  node: FlipNode;
+  batch: string;
+  touched: 'flipped' | 'warmed';
+}
+
+/** Nodes that are not as they were, last planned first, and how far each had come. */
+async function openNodes(engine: Engine, only: string | undefined): Promise<OpenNode[]> {
+  const open: OpenNode[] = [];
+  for (const batch of [...engine.run.plan.batches].reverse()) {
+    for (const planned of [...batch.nodes].reverse()) {
+      if (only !== undefined && planned.name !== only) continue;
+      const object = await engine.run.cluster.get({ kind: 'Node', name: planned.name });
+      if (!object) continue;
+      const node: FlipNode = { name: planned.name, from: engine.run.plan.to, to: planned.from, home: 'original' };
+      if (object.metadata.labels?.[LABEL_MODE] !== undefined) open.push({ node, batch: batch.id, touched: 'flipped' });
+      else if (nodeState(object)?.step === 'warm') open.push({ node, batch: batch.id, touched: 'warmed' });
+    }
+  }
+  return open;
+}
+
+/** A node whose own kube-proxy was never released: only what the warm one brought has to go. */
+async function callOff(engine: Engine, node: FlipNode): Promise<void> {
+  await engine.driver.cool(engine.run, node);
+  const sweeping = await startSweep(engine, node.name, node.from, node.to);
+  await sweeping.finished();
+}
+
+function stopped(): Ending {
+  return {
+    outcome: 'stopped',
+    reason: 'stopped by the operator between two nodes',
+    next: "'proxyctl rollback' goes on",
+  };
+}

@@ -1,0 +1,105 @@
+import type { FlipNode } from '../core/driver.ts';
+import type { Look } from '../core/gate.ts';
+import type { RunOutcome } from '../core/journal.ts';
+import type { Batch, PlannedNode } from '../core/plan.ts';
+import { modeLabel, nodeState } from '../core/run-state.ts';
+import { type Engine, Halt, judgeUntilPassed, Red } from './engine.ts';
+import { flipNode } from './flip.ts';
+import { Watches } from './watches.ts';
+
+export interface Ending {
+  outcome: RunOutcome;
+  reason: string;
+  /** What the operator can do now. */
+  next: string;
+}
+
+/** Walks the plan. Nodes that are done already are left alone, so the same call goes on after a halt. */
+export async function migrate(engine: Engine): Promise<Ending> {
+  const { journal, run, driver } = engine;
+  const watches = new Watches(engine);
+  const order = run.plan.batches.flatMap(b => b.nodes.map(n => n.name));
+  try {
+    watches.prefetch(order[0]);
+    await phase(engine, 'prepare', 'objects of the run', () => driver.prepare(run));
+    for (const batch of run.plan.batches) {
+      journal.append({ event: 'batch-started', batch: batch.id });
+      for (const service of batch.services) engine.exposed.add(service);
+      for (const node of batch.nodes) await one(engine, watches, batch, node, order[order.indexOf(node.name) + 1]);
+      await afterBatch(engine, batch);
+      journal.append({ event: 'batch-done', batch: batch.id, exposed: batch.exposedAfter });
+    }
+    return {
+      outcome: 'done',
+      reason: `all nodes serve in mode ${run.plan.to}`,
+      next: "'proxyctl finalize' keeps it, 'proxyctl rollback' undoes it",
+    };
+  } catch (error) {
+    const next = "'proxyctl rollback' puts everything back, 'proxyctl migrate' goes on";
+    if (error instanceof Halt) return { outcome: error.outcome, reason: error.message, next };
+    if (error instanceof Red) return { outcome: 'halted', reason: error.message, next };
+    throw error;
+  } finally {
+    await watches.closed();
+  }
+}
+
+async function one(
+  engine: Engine,
+  watches: Watches,
+  batch: Batch,
+  planned: PlannedNode,
+  following: string | undefined,
+): Promise<void> {
+  const { run } = engine;
+  if (engine.stop.aborted) throw new Halt('stopped', 'stopped by the operator');
+  const object = await run.cluster.get({ kind: 'Node', name: planned.name });
+  if (!object || object.metadata.uid !== planned.uid) {
+    throw new Halt(
+      'halted',
+      `node ${planned.name} is gone or was made anew since the plan; roll back or finalize, then plan again`,
+    );
+  }
+  const state = nodeState(object);
+  const flipped = modeLabel(object) === run.plan.to && state?.step === 'done';
+  if (flipped) {
+    engine.expectedModes.set(planned.name, run.plan.to);
+    return;
+  }
+  const node: FlipNode = { name: planned.name, from: planned.from, to: run.plan.to, home: 'mode' };
+  const watch = await watches.of(planned.name);
+  const onReleased = () => watches.prefetch(following);
+  try {
+    await flipNode({
+      engine,
+      node,
+      batch: batch.id,
+      watch,
+      direction: 'forward', resumed: modeLabel(object) !== undefined, onReleased });
+  } finally {
+    watches.stop(planned.name);
+  }
+}
+
+async function afterBatch(engine: Engine, batch: Batch): Promise<void> {
+  const { plan } = engine.run;
+  const gates = engine.gates.filter(gate => gate.moments.includes('after-batch'));
+  const look = (): Look => ({
+    moment: 'after-batch',
+    inventory: engine.inventory,
+    to: plan.to,
+    playbook: plan.playbook,
+    cluster: engine.run.cluster,
+    expectedModes: engine.expectedModes,
+    exposed: engine.exposed,
+  });
+  const { settle } = plan.playbook.gates;
+  engine.journal.append({ event: 'waiting', for: `the gates after ${batch.id}` });
+  await judgeUntilPassed(engine, { moment: 'after-batch', gates, look, settle, patience: settle });
+}
+
+export async function phase(engine: Engine, id: string, title: string, perform: () => Promise<void>): Promise<void> {
+  engine.journal.append({ event: 'phase-started', phase: id, title });
+  await perform();
+  engine.journal.append({ event: 'phase-done', phase: id });
+}

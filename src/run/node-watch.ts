@@ -1,0 +1,133 @@
+import type { KubeObject, Ref } from '../core/cluster.ts';
+import type { RunContext } from '../core/driver.ts';
+import { ApiError } from '../core/errors.ts';
+import { LABEL_RUN, NAMESPACE } from '../core/names.ts';
+import { emptyView, type NodeView, nodeTime, observe, restartRounds } from '../core/node-view.ts';
+import { type Observation, parseObservation, type Vantage } from '../core/observation.ts';
+import { type PodOptions, watcherPod } from './pods.ts';
+
+const VANTAGES: readonly Vantage[] = ['host', 'pod'];
+
+/** The two watchers of a node and what they have said so far. */
+export class NodeWatch {
+  view: NodeView;
+  /** The view before anything was touched. */
+  baseline: NodeView;
+  /** Unix seconds of the node's clock when a kube-proxy process first had all its rules, by `slot@processStart`. */
+  private readonly firstSync = new Map<string, number>();
+  private readonly abort = new AbortController();
+  private readonly follows: Promise<void>[] = [];
+  private readonly run: RunContext;
+  private readonly options: PodOptions;
+
+  constructor(run: RunContext, options: PodOptions) {
+    this.run = run;
+    this.options = options;
+    this.view = emptyView(options.node);
+    this.baseline = this.view;
+  }
+
+  /** Creates the pods and begins to follow their logs; returns at once. */
+  async start(): Promise<void> {
+    for (const vantage of VANTAGES) {
+      const pod = watcherPod(this.options, vantage);
+      await createFresh(this.run, pod);
+      this.follows.push(this.follow(vantage, pod));
+    }
+  }
+
+  private async follow(vantage: Vantage, pod: KubeObject): Promise<void> {
+    try {
+      await this.run.cluster.followLog(
+        { namespace: NAMESPACE, pod: pod.metadata.name },
+        line => {
+          const observation = parseObservation(line);
+          if (observation) this.take(vantage, observation);
+        },
+        this.abort.signal,
+      );
+    } catch (error) {
+      // The gates see that nothing comes from here any more; this says why.
+      if (this.abort.signal.aborted) return;
+      const message = error instanceof Error ? error.message : String(error);
+      this.view = { ...this.view, troubles: [...this.view.troubles, `watcher ${vantage}: ${message}`].slice(-20) };
+    }
+  }
+
+  private take(vantage: Vantage, observation: Observation): void {
+    this.view = observe(this.view, vantage, observation, this.run.clock.now());
+    if (observation.kind !== 'proxy' || observation.processStart === null) return;
+    const start = observation.processStart;
+    const syncs = Object.values(observation.families).map(f => f.lastSync ?? 0);
+    const key = `${observation.slot}@${start}`;
+    if (syncs.length > 0 && syncs.every(s => s >= start) && !this.firstSync.has(key))
+      this.firstSync.set(key, Math.max(...syncs));
+  }
+
+  /** Seconds from `asked` (node's clock) until the kube-proxy in `slot` had its first rules; 0 when that was not seen. */
+  startSeconds(slot: 'main' | 'warm', asked: number): number {
+    const first = this.firstSync.get(`${slot}@${this.view.proxy[slot]?.processStart}`);
+    return first === undefined ? 0 : Math.max(0, first - asked);
+  }
+
+  /** Both vantages have completed `rounds` rounds and the node's kube-proxy has been seen. */
+  ready(rounds: number): boolean {
+    const { host, pod } = this.view.rounds;
+    return (host?.rounds ?? 0) >= rounds && (pod?.rounds ?? 0) >= rounds && this.view.kernel !== undefined;
+  }
+
+  /** What is known now is "before"; probes are counted anew from here. */
+  mark(): void {
+    this.baseline = this.view;
+    this.view = restartRounds(this.view, this.run.clock.now());
+  }
+
+  /** Unix seconds of the node's clock. */
+  now(): number {
+    return nodeTime(this.view, this.run.clock.now()) / 1000;
+  }
+
+  /** Probe attempts since the mark, and those that failed though their target was well before. */
+  tally(): { attempts: number; failed: number } {
+    let attempts = 0;
+    let failed = 0;
+    for (const vantage of VANTAGES) {
+      const since = this.view.rounds[vantage];
+      attempts += since?.attempts ?? 0;
+      for (const [id, entry] of since?.bad ?? []) {
+        if ((this.baseline.rounds[vantage]?.bad.get(id)?.total ?? 0) === 0) failed += entry.total;
+      }
+    }
+    return { attempts, failed };
+  }
+
+  /** Stops following and removes the pods; returns at once after the requests. */
+  async stop(): Promise<void> {
+    this.abort.abort();
+    await Promise.all(this.follows);
+    for (const vantage of VANTAGES) {
+      const { name } = watcherPod(this.options, vantage).metadata;
+      await this.run.cluster.delete({ kind: 'Pod', namespace: NAMESPACE, name }, { graceSeconds: 0 });
+    }
+  }
+}
+
+/** Creates a pod of ours; one of the same name, left by a run that was killed, is removed first. */
+export async function createFresh(run: RunContext, pod: KubeObject): Promise<KubeObject> {
+  const ref: Ref = { kind: 'Pod', namespace: NAMESPACE, name: pod.metadata.name };
+  const left = await run.cluster.get(ref);
+  if (left) {
+    await run.cluster.delete(ref, { uid: left.metadata.uid ?? '', graceSeconds: 0 });
+    await run.waitFor(`the left-over pod ${ref.name} to go`, 60, async () =>
+      (await run.cluster.get(ref)) ? undefined : true,
+    );
+  }
+  try {
+    return await run.cluster.create(pod);
+  } catch (error) {
+    // Our own create, answered late and retried.
+    const now = error instanceof ApiError && error.reason === 'AlreadyExists' ? await run.cluster.get(ref) : undefined;
+    if (now?.metadata.labels?.[LABEL_RUN] === run.id) return now;
+    throw error;
+  }
+}

@@ -1,0 +1,99 @@
+// The pods that proxyctl puts on a node to look and to sweep, as values.
+import type { KubeObject } from '../core/cluster.ts';
+import type { Mode } from '../core/mode.ts';
+import { LABEL_PART, LABEL_RUN, MAIN_PORTS, NAMESPACE, PARTS, WARM_PORTS } from '../core/names.ts';
+import type { Vantage } from '../core/observation.ts';
+
+export const SERVICE_ACCOUNT = 'proxyctl-node';
+export const TARGETS_MAP = 'proxyctl-targets';
+const TARGETS_FOLDER = '/etc/proxyctl';
+
+export interface PodOptions {
+  run: string;
+  image: string;
+  node: string;
+  /** Metrics and healthz port of the node's own kube-proxy. */
+  main?: { metrics: number; healthz: number };
+}
+
+const ports = (p: { metrics: number; healthz: number }) => `${p.metrics},${p.healthz}`;
+
+export function watcherPod(options: PodOptions, vantage: Vantage): KubeObject {
+  const main = options.main ?? MAIN_PORTS;
+  const args = ['watch', '--node', options.node, '--vantage', vantage, '--targets', `${TARGETS_FOLDER}/targets.json`];
+  args.push('--main', ports(main), '--warm', ports(WARM_PORTS));
+  const part = vantage === 'host' ? PARTS.watcherHost : PARTS.watcherPod;
+  const pod = basePod(options, `watch-${vantage}-${options.node}`, part, args);
+  const container = pod.spec.containers[0];
+  container.volumeMounts = [{ name: 'targets', mountPath: TARGETS_FOLDER, readOnly: true }];
+  pod.spec.volumes = [{ name: 'targets', configMap: { name: TARGETS_MAP } }];
+  if (vantage === 'host') onHost(pod);
+  return pod;
+}
+
+export function sweeperPod(
+  options: PodOptions & { left: Mode; now: Mode; drain: number; wait: number; exclude: string[] },
+): KubeObject {
+  const args = [
+    'sweep',
+    '--left',
+    options.left,
+    '--now',
+    options.now,
+    '--drain',
+    String(options.drain),
+    '--wait',
+    String(options.wait),
+  ];
+  args.push('--main', ports(options.main ?? MAIN_PORTS));
+  if (options.exclude.length > 0) args.push('--exclude-cidrs', options.exclude.join(','));
+  const pod = basePod(options, `sweep-${options.left}-${options.node}`, PARTS.sweeper, args);
+  onHost(pod);
+  // iptables takes this lock against kube-proxy's own writes.
+  pod.spec.containers[0].volumeMounts = [{ name: 'xtables-lock', mountPath: '/run/xtables.lock' }];
+  pod.spec.volumes = [{ name: 'xtables-lock', hostPath: { path: '/run/xtables.lock', type: 'FileOrCreate' } }];
+  return pod;
+}
+
+/** Host network with the two capabilities that reading (and sweeping) kernel rules takes; nothing else. */
+function onHost(pod: KubeObject): void {
+  pod.spec.hostNetwork = true;
+  pod.spec.containers[0].securityContext.capabilities.add = ['NET_ADMIN', 'NET_RAW'];
+}
+
+function basePod(options: PodOptions, name: string, part: string, args: string[]): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: name.slice(0, 253),
+      namespace: NAMESPACE,
+      labels: { [LABEL_PART]: part, [LABEL_RUN]: options.run },
+    },
+    spec: {
+      nodeName: options.node,
+      serviceAccountName: SERVICE_ACCOUNT,
+      automountServiceAccountToken: false,
+      restartPolicy: 'Never',
+      terminationGracePeriodSeconds: 1,
+      tolerations: [{ operator: 'Exists' }],
+      // Found by address, never by name: cluster DNS may be what breaks.
+      dnsPolicy: 'Default',
+      enableServiceLinks: false,
+      containers: [
+        {
+          name: 'proxyctl',
+          image: options.image,
+          imagePullPolicy: 'IfNotPresent',
+          args,
+          securityContext: {
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            runAsUser: 0,
+            capabilities: { drop: ['ALL'] },
+          },
+        },
+      ],
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import type { Clock } from '../core/clock.ts';
+import type { Cluster, KubeObject } from '../core/cluster.ts';
+import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
+import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
+import { RunRecord } from '../core/run-state.ts';
+import { SERVICE_ACCOUNT } from './pods.ts';
+
+const KEY = 'record.json';
+
+/** The record of the run that the cluster bears, or undefined when there is none. Throws on one of another version. */
+export async function findRecord(cluster: Cluster): Promise<RunRecord | undefined> {
+  if (!(await cluster.get({ kind: 'Namespace', name: NAMESPACE }))) return undefined;
+  const selector = `${LABEL_PART}=${PARTS.record}`;
+  for await (const map of cluster.list('ConfigMap', { namespace: NAMESPACE, labelSelector: selector })) {
+    const parsed = RunRecord.safeParse(JSON.parse(String(map.data?.[KEY] ?? 'null')));
+    if (parsed.success) return parsed.data;
+    const message = `ConfigMap ${NAMESPACE}/${map.metadata.name} is no run record of this version of proxyctl; use the version that wrote it`;
+    throw new ProxyctlError(message, EXIT.stalePlan);
+  }
+  return undefined;
+}
+
+/** Our namespace and account, made if they are not there. Watchers look at the kernel, so it is a privileged namespace. */
+export async function ensureNamespace(cluster: Cluster, clock: Clock): Promise<void> {
+  const enforce = { 'pod-security.kubernetes.io/enforce': 'privileged' };
+  const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE, labels: enforce } };
+  for (let tries = 0; ; tries++) {
+    const existing = await cluster.get({ kind: 'Namespace', name: NAMESPACE });
+    if (existing && !existing.metadata.deletionTimestamp) break;
+    if (!existing) await createQuietly(cluster, namespace);
+    else if (tries > 120)
+      throw new ProxyctlError(
+        `namespace ${NAMESPACE} has been terminating for a minute; see what holds it`,
+        EXIT.unreachable,
+      );
+    else await clock.sleep(500);
+  }
+  const metadata = { name: SERVICE_ACCOUNT, namespace: NAMESPACE };
+  await createQuietly(cluster, {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata,
+    automountServiceAccountToken: false,
+  });
+}
+
+async function createQuietly(cluster: Cluster, object: KubeObject): Promise<void> {
+  try {
+    await cluster.create(object);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== 'AlreadyExists') throw error;
+  }
+}
+
+export async function writeRecord(cluster: Cluster, record: RunRecord): Promise<void> {
+  await cluster.create({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: {
+      name: `run-${record.run}`,
+      namespace: NAMESPACE,
+      labels: { [LABEL_PART]: PARTS.record, [LABEL_RUN]: record.run },
+    },
+    immutable: true,
+    data: { [KEY]: JSON.stringify(RunRecord.parse(record)) },
+  });
+}

@@ -1,0 +1,65 @@
+import { EXIT, ProxyctlError } from '../core/errors.ts';
+import type { Mode } from '../core/mode.ts';
+import { NAMESPACE } from '../core/names.ts';
+import { parseObservation, type SweepSample } from '../core/observation.ts';
+import type { Engine } from './engine.ts';
+import { createFresh } from './node-watch.ts';
+import { sweeperPod } from './pods.ts';
+
+export interface Sweeping {
+  /** Resolves when nothing of the left mode remains; throws with what remains. The pod is removed either way. */
+  finished(): Promise<SweepSample>;
+}
+
+/** Starts the sweeper of a node. It waits on the node itself until `now` serves there, so it may be started early. */
+export async function startSweep(engine: Engine, node: string, left: Mode, now: Mode): Promise<Sweeping> {
+  const { run } = engine;
+  const { convergence, drain } = run.plan.playbook.gates;
+  const options = {
+    run: run.id,
+    image: engine.watcherImage,
+    node,
+    left,
+    now,
+    drain,
+    wait: convergence,
+    exclude: [...engine.excludeCIDRs],
+  };
+  const pod = sweeperPod(options);
+  await createFresh(run, pod);
+  const ref = { kind: 'Pod' as const, namespace: NAMESPACE, name: pod.metadata.name };
+  let last: SweepSample | undefined;
+  const done = new AbortController();
+  const follow = run.cluster.followLog(
+    { namespace: NAMESPACE, pod: ref.name },
+    line => {
+      const observation = parseObservation(line);
+      if (observation?.kind !== 'sweep') return;
+      last = observation;
+      if (observation.phase === 'done' || observation.phase === 'refused') done.abort();
+    },
+    done.signal,
+  );
+  // Its failure is told by finished(); until then nobody else may be told.
+  follow.catch(() => undefined);
+  return {
+    async finished() {
+      try {
+        await Promise.race([
+          follow,
+          run.waitFor(`${node}: what ${left} left behind to be removed`, convergence + drain + 60, async () =>
+            done.signal.aborted ? true : undefined,
+          ),
+        ]);
+      } finally {
+        done.abort();
+        await run.cluster.delete(ref, { graceSeconds: 0 });
+      }
+      if (last?.phase === 'done' && last.remaining.length === 0) return last;
+      const detail = last
+        ? `${last.detail}${last.remaining.length > 0 ? `; remaining: ${last.remaining.join(', ')}` : ''}`
+        : 'the sweeper said nothing';
+      throw new ProxyctlError(`${node}: what ${left} left behind could not be removed: ${detail}`, EXIT.halted);
+    },
+  };
+}

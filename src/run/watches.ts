@@ -1,0 +1,44 @@
+import type { Engine } from './engine.ts';
+import { NodeWatch } from './node-watch.ts';
+
+/** The watchers of the nodes in hand. The next node's start while this one flips, so that nobody waits for them. */
+export class Watches {
+  private readonly started = new Map<string, Promise<NodeWatch>>();
+  private readonly stopping: Promise<void>[] = [];
+  private readonly engine: Engine;
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+  }
+
+  /** Begins to start the watchers of a node, when there is one. */
+  prefetch(node: string | undefined): void {
+    // A failure is told to the one who asks for the watch.
+    if (node !== undefined) this.of(node).catch(() => undefined);
+  }
+
+  of(node: string): Promise<NodeWatch> {
+    const known = this.started.get(node);
+    if (known) return known;
+    const watch = new NodeWatch(this.engine.run, { run: this.engine.run.id, image: this.engine.watcherImage, node });
+    const starting = watch.start().then(() => watch);
+    this.started.set(node, starting);
+    return starting;
+  }
+
+  /** Asks the watchers of a node to go; `closed` waits for it. */
+  stop(node: string): void {
+    const starting = this.started.get(node);
+    this.started.delete(node);
+    if (starting) this.stopping.push(starting.then(watch => watch.stop()));
+  }
+
+  /** All watchers away. Failures are noted, not thrown: whatever removes our namespace removes them too. */
+  async closed(): Promise<void> {
+    for (const node of [...this.started.keys()]) this.stop(node);
+    for (const result of await Promise.allSettled(this.stopping)) {
+      if (result.status === 'rejected')
+        this.engine.journal.append({ event: 'note', text: `a watcher was not removed: ${String(result.reason)}` });
+    }
+  }
+}

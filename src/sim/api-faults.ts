@@ -1,0 +1,69 @@
+import type { Access } from '../core/cluster.ts';
+
+/** What goes wrong with every `every`th matching request, at most `times` times. One of the four ways. */
+export interface ApiFault {
+  every: number;
+  /** Answered with this HTTP status and not carried out. */
+  status?: number;
+  /** The connection breaks before anything was done. */
+  reset?: boolean;
+  /** Carried out so many milliseconds late. */
+  delayMs?: number;
+  /** Carried out, then the connection breaks. */
+  lostAnswer?: boolean;
+  verb?: Access['verb'];
+  /** Plural, with subresource: `pods`, `pods/log`. */
+  resource?: string;
+  times?: number;
+}
+
+export interface DenyRule {
+  verb: Access['verb'];
+  resource: string;
+  namespace?: string;
+}
+
+interface Asked {
+  readonly verb: string;
+  readonly resource: string;
+  readonly namespace?: string | undefined;
+}
+
+export class ApiFaults {
+  private readonly faults = new Set<{ fault: ApiFault; seen: number; done: number }>();
+  private readonly rules = new Set<DenyRule>();
+
+  /** Returns what takes it away again. */
+  add(fault: ApiFault): () => void {
+    const entry = { fault, seen: 0, done: 0 };
+    this.faults.add(entry);
+    return () => this.faults.delete(entry);
+  }
+
+  deny(rule: DenyRule): () => void {
+    this.rules.add(rule);
+    return () => this.rules.delete(rule);
+  }
+
+  denied({ verb, resource, namespace }: Asked): boolean {
+    return [...this.rules].some(
+      rule =>
+        rule.verb === verb &&
+        rule.resource === resource &&
+        (rule.namespace === undefined || rule.namespace === namespace),
+    );
+  }
+
+  /** The faults that hit this request. */
+  hit({ verb, resource }: Asked): ApiFault[] {
+    const hits: ApiFault[] = [];
+    for (const entry of this.faults) {
+      const { fault } = entry;
+      if ((fault.verb ?? verb) !== verb || (fault.resource ?? resource) !== resource) continue;
+      if (entry.done >= (fault.times ?? Number.POSITIVE_INFINITY) || ++entry.seen % fault.every !== 0) continue;
+      entry.done++;
+      hits.push(fault);
+    }
+    return hits;
+  }
+}

@@ -1,0 +1,276 @@
+// The Kubernetes API over real HTTP on the loopback.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { KINDS, type Kind, type KubeObject } from '../core/cluster.ts';
+import type { ApiFaults } from './api-faults.ts';
+import { listPage, serveWatch } from './api-read.ts';
+import { discovery, kindAt } from './discovery.ts';
+import { isRecord } from './json-patch.ts';
+import { type LogBook, serveLog } from './pod-logs.ts';
+import type { DeleteOptions, Registry } from './registry.ts';
+import { badRequest, forbidden, groupOf, StatusError } from './status.ts';
+import type { Timers } from './timers.ts';
+
+export const USER = 'simulated-admin';
+
+interface ApiParts {
+  readonly registry: Registry;
+  readonly logs: LogBook;
+  readonly faults: ApiFaults;
+  readonly timers: Timers;
+  /** Why the kubelet of a pod's node cannot be asked, when it cannot. */
+  readonly unreachable: (node: string) => string | undefined;
+}
+
+/** A request for objects, taken apart. */
+interface Target {
+  readonly kind: Kind;
+  readonly namespace: string | undefined;
+  readonly name: string | undefined;
+  readonly subresource: string | undefined;
+  readonly query: URLSearchParams;
+}
+
+export class ApiServer {
+  private readonly server: Server;
+  private readonly parts: ApiParts;
+
+  constructor(parts: ApiParts) {
+    this.parts = parts;
+    this.server = createServer((request, response) => {
+      this.serve(request, response).catch((error: unknown) => refuse(response, error));
+    });
+    this.server.keepAliveTimeout = 60_000;
+  }
+
+  /** Resolves with the address. */
+  listen(port: number): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.server.once('error', reject);
+      this.server.listen(port, '127.0.0.1', () => {
+        const address = this.server.address() as AddressInfo;
+        resolve(`http://127.0.0.1:${address.port}`);
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    return new Promise(resolve => {
+      this.server.close(() => resolve());
+      this.server.closeAllConnections();
+    });
+  }
+
+  private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://localhost');
+    const path = url.pathname.replace(/\/+$/, '') || '/';
+    const body = await readBody(request);
+    if (/^\/(readyz|livez|healthz)/.test(path)) return sendText(response, 'ok');
+    const document = request.method === 'GET' ? discovery(path) : undefined;
+    if (document) return sendJson(response, 200, document);
+    if (path === '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews')
+      return this.review(parseJson(body), response);
+    if (/protobuf|cbor/.test(request.headers['content-type'] ?? '')) {
+      throw new StatusError(415, 'UnsupportedMediaType', 'the simulated API server takes JSON only');
+    }
+    const target = targetOf(path, url.searchParams);
+    if (!target) throw new StatusError(404, 'NotFound', 'the server could not find the requested resource');
+    await this.guarded(request, response, target, body);
+  }
+
+  /** The request with what is to go wrong with it. */
+  private async guarded(
+    request: IncomingMessage,
+    response: ServerResponse,
+    target: Target,
+    body: string,
+  ): Promise<void> {
+    const asked = { verb: verbOf(request, target), resource: resourceOf(target), namespace: target.namespace };
+    const hits = this.parts.faults.hit(asked);
+    const delay = Math.max(0, ...hits.map(hit => hit.delayMs ?? 0));
+    if (delay > 0) await new Promise<void>(resolve => this.parts.timers.after(delay, resolve));
+    if (hits.some(hit => hit.reset)) return void response.destroy();
+    const status = hits.find(hit => hit.status !== undefined)?.status;
+    if (status !== undefined) throw faultStatus(status);
+    if (this.parts.faults.denied(asked)) {
+      throw forbidden({ user: USER, ...asked, group: groupOf(target.kind), name: target.name });
+    }
+    if (hits.some(hit => hit.lostAnswer)) {
+      this.carryOut(request, undefined, target, body);
+      return void response.destroy();
+    }
+    this.carryOut(request, response, target, body);
+  }
+
+  private carryOut(request: IncomingMessage, response: ServerResponse | undefined, target: Target, body: string): void {
+    const { method } = request;
+    if (method === 'GET') {
+      this.read(response, target);
+      return;
+    }
+    const { code, object } = this.write(method ?? '', request.headers['content-type'] ?? '', target, body);
+    if (response) sendJson(response, code, object);
+  }
+
+  private read(response: ServerResponse | undefined, target: Target): void {
+    if (!response) return;
+    const { kind, name, namespace, query, subresource } = target;
+    const { registry, logs, timers } = this.parts;
+    if (name === undefined) {
+      if (query.get('watch') === '1' || query.get('watch') === 'true') {
+        serveWatch(registry.store, target, query, { response, timers });
+        return;
+      }
+      sendJson(response, 200, listPage(registry.store, target, query));
+      return;
+    }
+    const object = registry.read({ kind, namespace, name });
+    if (kind === 'Pod' && subresource === 'log') {
+      const why = this.parts.unreachable(object.spec.nodeName ?? '');
+      if (why !== undefined) throw new StatusError(500, 'InternalError', why);
+      serveLog(logs, object, query, response);
+      return;
+    }
+    sendJson(response, 200, object);
+  }
+
+  private write(method: string, contentType: string, target: Target, body: string): { code: number; object: object } {
+    const { registry } = this.parts;
+    const { kind, namespace, name, subresource } = target;
+    if (method === 'POST' && name === undefined) {
+      return { code: 201, object: registry.create(objectOf(body), kind, namespace) };
+    }
+    if (name === undefined) {
+      if (method === 'DELETE') return { code: 200, object: this.deleteCollection(target, body) };
+      throw methodNotAllowed();
+    }
+    const where = { kind, namespace, name };
+    const status = subresource === 'status';
+    if (method === 'PUT') return { code: 200, object: registry.update(where, objectOf(body), status) };
+    if (method === 'PATCH') {
+      return { code: 200, object: registry.patch(where, contentType.split(';')[0] ?? '', parseJson(body), status) };
+    }
+    if (method !== 'DELETE') throw methodNotAllowed();
+    const { metadata } = registry.read(where);
+    const options = deleteOptions(target.query, body);
+    const rest = registry.delete(where, options);
+    const details = { name, group: groupOf(kind), kind: KINDS[kind].plural, uid: metadata.uid };
+    return {
+      code: 200,
+      object: rest ?? { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details },
+    };
+  }
+
+  private deleteCollection({ kind, namespace, query }: Target, body: string): object {
+    const { registry } = this.parts;
+    const page = listPage(registry.store, { kind, namespace }, query) as { items: KubeObject[] };
+    for (const { metadata } of page.items) {
+      registry.delete({ kind, namespace: metadata.namespace, name: metadata.name }, deleteOptions(query, body));
+    }
+    return page;
+  }
+
+  private review(given: unknown, response: ServerResponse): void {
+    const spec = isRecord(given) && isRecord(given.spec) ? given.spec : {};
+    const asked = isRecord(spec.resourceAttributes) ? spec.resourceAttributes : {};
+    const text = (key: string) => (typeof asked[key] === 'string' ? asked[key] : '');
+    const resource = text('subresource') === '' ? text('resource') : `${text('resource')}/${text('subresource')}`;
+    const denied = this.parts.faults.denied({
+      verb: text('verb'),
+      resource,
+      namespace: text('namespace') || undefined,
+    });
+    const status = denied
+      ? { allowed: false, reason: 'denied by the simulation' }
+      : { allowed: true, reason: 'simulated' };
+    const { apiVersion, kind } = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview' };
+    sendJson(response, 201, { apiVersion, kind, metadata: {}, spec, status });
+  }
+}
+
+function targetOf(path: string, query: URLSearchParams): Target | undefined {
+  const [, api = '', rest = ''] = /^\/(?:api\/(?=v1\/)|apis\/)(v1|[^/]+\/[^/]+)\/(.+)$/.exec(path) ?? [];
+  const parts = rest.split('/').map(decodeURIComponent);
+  const inside = parts[0] === 'namespaces' && parts.length > 2 && kindAt(api, parts[2] ?? '');
+  const [plural = '', name, subresource] = inside ? parts.slice(2) : parts;
+  const kind = kindAt(api, plural);
+  if (!kind) return undefined;
+  return { kind, namespace: inside ? parts[1] : undefined, name, subresource, query };
+}
+
+function verbOf({ method }: IncomingMessage, { name, query }: Target): string {
+  if (method === 'GET') return name !== undefined ? 'get' : query.has('watch') ? 'watch' : 'list';
+  const verbs: Record<string, string> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
+  return verbs[method ?? ''] ?? 'get';
+}
+
+function resourceOf({ kind, subresource }: Target): string {
+  return subresource === undefined ? KINDS[kind].plural : `${KINDS[kind].plural}/${subresource}`;
+}
+
+function deleteOptions(query: URLSearchParams, body: string): DeleteOptions {
+  const given: DeleteOptions = body === '' ? {} : (parseJson(body) as DeleteOptions);
+  const grace = query.get('gracePeriodSeconds');
+  return grace === null ? given : { ...given, gracePeriodSeconds: Number(grace) };
+}
+
+function methodNotAllowed(): StatusError {
+  return new StatusError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource');
+}
+
+const FAULT_REASONS: Record<number, string> = {
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  409: 'Conflict',
+  410: 'Expired',
+  429: 'TooManyRequests',
+  500: 'InternalError',
+  503: 'ServiceUnavailable',
+  504: 'Timeout',
+};
+
+function faultStatus(status: number): StatusError {
+  return new StatusError(status, FAULT_REASONS[status] ?? 'InternalError', `simulated fault: HTTP ${status}`);
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString();
+}
+
+function parseJson(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    throw badRequest('the object provided is unrecognized (must be of type JSON)');
+  }
+}
+
+function objectOf(body: string): KubeObject {
+  const object = parseJson(body);
+  if (!isRecord(object) || typeof object.kind !== 'string' || !isRecord(object.metadata)) {
+    throw badRequest("Object 'Kind' is missing in the body of the request");
+  }
+  return object as KubeObject;
+}
+
+function sendJson(response: ServerResponse, code: number, body: object): void {
+  response.writeHead(code, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(body));
+}
+
+function sendText(response: ServerResponse, text: string): void {
+  response.writeHead(200, { 'content-type': 'text/plain' });
+  response.end(text);
+}
+
+function refuse(response: ServerResponse, error: unknown): void {
+  if (response.headersSent || response.destroyed) return void response.destroy();
+  const known =
+    error instanceof StatusError
+      ? error
+      : new StatusError(500, 'InternalError', `Internal error occurred: ${String(error)}`);
+  if (known.code === 429) response.setHeader('retry-after', '1');
+  sendJson(response, known.code, known.body);
+}

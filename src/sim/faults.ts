@@ -1,0 +1,110 @@
+// What goes wrong on nodes. Each call returns what takes the fault away again.
+import type { Mode } from '../core/mode.ts';
+import { type ApiFault, ApiFaults } from './api-faults.ts';
+
+type Clear = () => void;
+
+/** What the faults ask of the cluster. */
+export interface FaultHooks {
+  readonly setReady: (node: string, ready: boolean) => void;
+  /** Deletes the rules of silenced Services at once, and puts them back when `restore`. */
+  readonly silence: (node: string, service: string, modes: readonly Mode[]) => void;
+  readonly unsilence: (node: string, service: string) => void;
+  /** The modes whose rules the node's kernel holds. */
+  readonly modesOf: (node: string) => Mode[];
+  readonly fill: (node: string, ratio: number) => void;
+  readonly resync: (node: string) => void;
+}
+
+export class Faults {
+  /** Images that no registry has. */
+  readonly missingImages = new Set<string>();
+  readonly requests = new ApiFaults();
+  private readonly withoutNft = new Set<string>();
+  private readonly frozen = new Set<string>();
+  private readonly failing = new Set<string>();
+  private readonly crashing = new Set<{ mode: Mode; node: string | undefined }>();
+  private hooks: FaultHooks | undefined;
+
+  connect(hooks: FaultHooks): void {
+    this.hooks = hooks;
+  }
+
+  private get cluster(): FaultHooks {
+    if (!this.hooks) throw new Error('the cluster is not up yet');
+    return this.hooks;
+  }
+
+  /** Requests that fail, hang or lose their answer. */
+  api(fault: ApiFault): Clear {
+    return this.requests.add(fault);
+  }
+
+  /** The node's image has no nft that works. */
+  noNft(node: string): Clear {
+    return this.mark(this.withoutNft, node);
+  }
+
+  /** kube-proxies of the node sync no more, and say nothing of it. */
+  freezeProxy(node: string): Clear {
+    const clear = this.mark(this.frozen, node);
+    return () => {
+      clear();
+      this.cluster.resync(node);
+    };
+  }
+
+  /** Syncs of the node fail and are counted. */
+  failSync(node: string): Clear {
+    return this.mark(this.failing, node);
+  }
+
+  /** kube-proxies in a mode end after their start-up cleanup; on one node or all. */
+  crashLoop(mode: Mode, node?: string): Clear {
+    const entry = { mode, node };
+    this.crashing.add(entry);
+    return () => this.crashing.delete(entry);
+  }
+
+  /**
+   * Keeps deleting a Service's rules (`namespace/name`) while kube-proxy believes them there. In the given modes, or else in
+   * those whose rules the node holds now: another mode's kube-proxy heals it. While it stands, another call changes nothing.
+   */
+  silentService(node: string, service: string, modes: readonly Mode[] = this.cluster.modesOf(node)): Clear {
+    this.cluster.silence(node, service, modes);
+    return () => this.cluster.unsilence(node, service);
+  }
+
+  /** Somebody fills this share of the node's connection table. */
+  conntrackFill(node: string, ratio: number): Clear {
+    this.cluster.fill(node, ratio);
+    return () => this.cluster.fill(node, 0);
+  }
+
+  /** Nobody hears of the node's kubelet; what runs there goes on. */
+  nodeNotReady(node: string): Clear {
+    this.cluster.setReady(node, false);
+    return () => this.cluster.setReady(node, true);
+  }
+
+  lacksNft(node: string): boolean {
+    return this.withoutNft.has(node);
+  }
+
+  isFrozen(node: string): boolean {
+    return this.frozen.has(node);
+  }
+
+  failsSync(node: string): boolean {
+    return this.failing.has(node);
+  }
+
+  crashes(mode: Mode, node: string): boolean {
+    return [...this.crashing].some(entry => entry.mode === mode && (entry.node === undefined || entry.node === node));
+  }
+
+  private mark(set: Set<string>, node: string): Clear {
+    set.add(node);
+    return () => set.delete(node);
+  }
+}

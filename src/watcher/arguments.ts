@@ -1,0 +1,108 @@
+import { isIP } from 'node:net';
+import { parseArgs } from 'node:util';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
+import { isMode, MODES, type Mode } from '../core/mode.ts';
+import { VANTAGES } from '../core/vantage.ts';
+import type { Ports } from './proxy.ts';
+import type { SweepOptions } from './sweep.ts';
+import type { WatchOptions } from './watch.ts';
+
+export const USAGE = `usage: watcher watch --node NAME --vantage host|pod --targets FILE --main METRICS,HEALTHZ --warm METRICS,HEALTHZ
+       watcher sweep --left MODE --now MODE --drain SECONDS --wait SECONDS --main METRICS,HEALTHZ [--exclude-cidrs A,B]`;
+
+export type Command =
+  | { command: 'help' }
+  | { command: 'watch'; targetsFile: string; options: Omit<WatchOptions, 'targets'> }
+  | { command: 'sweep'; options: SweepOptions };
+
+const OPTIONS: Record<string, readonly string[]> = {
+  watch: ['node', 'vantage', 'targets', 'main', 'warm'],
+  sweep: ['left', 'now', 'drain', 'wait', 'main', 'exclude-cidrs'],
+};
+
+/** Throws ProxyctlError with exit code 64 and one line that says what is wrong. */
+export function parseArguments(argv: readonly string[]): Command {
+  const [command = '', ...rest] = argv;
+  if (command === '--help' || rest.includes('--help')) return { command: 'help' };
+  const names = OPTIONS[command];
+  if (names === undefined) throw wrong(`unknown command "${command}", there are watch and sweep`);
+  const given = new Given(rest, names);
+  const main = given.ports('main');
+  if (command === 'watch') {
+    const text = given.text('vantage');
+    const vantage = VANTAGES.find(v => v === text);
+    if (vantage === undefined) throw wrong('--vantage is host or pod');
+    const options = {
+      node: given.text('node'),
+      vantage,
+      mainPorts: main,
+      warmPorts: given.ports('warm'),
+    };
+    return { command: 'watch', targetsFile: given.text('targets'), options };
+  }
+  return {
+    command: 'sweep',
+    options: {
+      left: given.mode('left'),
+      now: given.mode('now'),
+      drainSeconds: given.seconds('drain'),
+      waitSeconds: given.seconds('wait'),
+      mainPorts: main,
+      excludeCIDRs: given.cidrs('exclude-cidrs'),
+    },
+  };
+}
+
+class Given {
+  private readonly values: { readonly [name: string]: string | boolean | undefined };
+
+  constructor(args: readonly string[], names: readonly string[]) {
+    const options = Object.fromEntries(names.map(name => [name, { type: 'string' as const }]));
+    try {
+      this.values = parseArgs({ args: [...args], options, strict: true }).values;
+    } catch (error) {
+      throw wrong(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  text(name: string): string {
+    const value = this.values[name];
+    if (typeof value !== 'string' || value === '') throw wrong(`--${name} is missing`);
+    return value;
+  }
+
+  mode(name: string): Mode {
+    const value = this.text(name);
+    if (!isMode(value)) throw wrong(`--${name} is one of ${MODES.join(', ')}`);
+    return value;
+  }
+
+  seconds(name: string): number {
+    const value = this.text(name);
+    if (!/^\d+(\.\d+)?$/.test(value)) throw wrong(`--${name} is a number of seconds`);
+    return Number(value);
+  }
+
+  ports(name: string): Ports {
+    const [, metrics, healthz] = /^(\d{1,5}),(\d{1,5})$/.exec(this.text(name)) ?? [];
+    if (metrics === undefined || healthz === undefined) throw wrong(`--${name} is METRICS,HEALTHZ: two ports`);
+    return { metrics: Number(metrics), healthz: Number(healthz) };
+  }
+
+  cidrs(name: string): string[] {
+    const value = this.values[name];
+    if (typeof value !== 'string') return [];
+    const cidrs = value.split(',');
+    for (const cidr of cidrs) {
+      const [address = '', length = '', rest] = cidr.split('/');
+      const longest = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+      if (rest !== undefined || !/^\d{1,3}$/.test(length) || Number(length) > longest)
+        throw wrong(`--${name}: "${cidr}" is no CIDR`);
+    }
+    return cidrs;
+  }
+}
+
+function wrong(message: string): ProxyctlError {
+  return new ProxyctlError(message.split('\n')[0] ?? message, EXIT.usage);
+}

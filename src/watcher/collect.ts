@@ -1,0 +1,104 @@
+// Reads the kernel's rule sets of every mode, through the node's own tools.
+import { MODES, type Mode } from '../core/mode.ts';
+import type { NodeIo } from '../core/node-io.ts';
+import { IPTABLES_VARIANTS, type IptablesVariant, type KernelDumps } from '../kernel/kernel.ts';
+
+export interface Collected {
+  readonly dumps: KernelDumps;
+  /** What could not be read, with the modes of which nothing can be said because of it. */
+  readonly failed: readonly { what: string; error: string; modes: readonly Mode[] }[];
+}
+
+const MISSING_PROGRAM = 127;
+/** Every so many looks are whole. */
+const SELDOM = 10;
+const NFT_TWIN = { 'iptables-legacy': 'iptables-nft', 'ip6tables-legacy': 'ip6tables-nft' } as const;
+
+/** Looks of one watcher. What was empty and hardly ever fills is read again only now and then: a look starts many programs. */
+export class Collector {
+  private readonly io: NodeIo;
+  private looks = 0;
+  private readonly empty = new Set<IptablesVariant>();
+
+  constructor(io: NodeIo) {
+    this.io = io;
+  }
+
+  async collect(): Promise<Collected> {
+    const skip = this.looks++ % SELDOM === 0 ? new Set<IptablesVariant>() : this.empty;
+    const collected = await collectKernel(this.io, skip);
+    for (const variant of ['iptables-legacy', 'ip6tables-legacy'] as const) {
+      const dump = collected.dumps.iptables[variant];
+      if (dump?.includes('KUBE-')) this.empty.delete(variant);
+      else if (collected.dumps.iptables[NFT_TWIN[variant]] !== undefined) this.empty.add(variant);
+    }
+    return collected;
+  }
+}
+
+/** One whole look, but for the variants in `skip`. */
+export async function collectKernel(io: NodeIo, skip: ReadonlySet<IptablesVariant> = new Set()): Promise<Collected> {
+  const failed: { what: string; error: string; modes: readonly Mode[] }[] = [];
+  // One after another: a node that is busy flipping has better uses for its processors.
+  const run = async (modes: readonly Mode[], isAbsent: (code: number, stderr: string) => boolean, command: string) => {
+    const [program = '', ...args] = command.split(' ');
+    const { code, stdout, stderr } = await io.run(program, args);
+    if (code === 0) return stdout;
+    if (!isAbsent(code, stderr)) {
+      const error = code === MISSING_PROGRAM ? 'the program is not there' : stderr.trim() || `exit code ${code}`;
+      failed.push({ what: command, error, modes });
+    }
+    return undefined;
+  };
+  const nft: Partial<Record<'ip' | 'ip6', string>> = {};
+  for (const family of ['ip', 'ip6'] as const) {
+    const dump = await run(
+      ['nftables'],
+      (_, text) => text.includes('No such file'),
+      `nft -j list table ${family} kube-proxy`,
+    );
+    if (dump !== undefined) nft[family] = dump;
+  }
+  const iptables: Partial<Record<IptablesVariant, string>> = {};
+  for (const variant of IPTABLES_VARIANTS.filter(v => !skip.has(v))) {
+    const dump = await run(['iptables', 'ipvs'], code => code === MISSING_PROGRAM, `${variant}-save`);
+    if (dump !== undefined) iptables[variant] = dump;
+  }
+  if (iptables['iptables-nft'] === undefined && iptables['iptables-legacy'] === undefined)
+    failed.push({ what: 'iptables-save', error: 'no backend can be read', modes: ['iptables', 'ipvs'] });
+  // A kernel without ip_set refuses the session; then there are no sets.
+  const ipsets = await run(
+    ['ipvs'],
+    (_, text) => /cannot open session|protocol not supported/i.test(text),
+    'ipset list -n',
+  );
+  const devices = await readIfThere(io, '/proc/net/dev');
+  const mayBe = devices === undefined || devices.includes('kube-ipvs0:');
+  const device = mayBe ? await run(['ipvs'], code => code === 1, 'ip -o addr show dev kube-ipvs0') : undefined;
+  const ipVs = await readIfThere(io, '/proc/net/ip_vs');
+  return {
+    failed,
+    dumps: {
+      nft,
+      iptables,
+      ipsets: ipsets ?? '',
+      ...(ipVs === undefined ? {} : { ipVs }),
+      ...(device === undefined ? {} : { device }),
+    },
+  };
+}
+
+/** Modes of which everything could be read. */
+export function readableModes({ failed }: Collected): Mode[] {
+  return MODES.filter(mode => !failed.some(({ modes }) => modes.includes(mode)));
+}
+
+/** A file that is there only while a kernel module is loaded. */
+export async function readIfThere(io: NodeIo, path: string): Promise<string | undefined> {
+  try {
+    return await io.readFile(path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code !== 'ENOENT') throw error;
+    return undefined;
+  }
+}

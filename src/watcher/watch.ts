@@ -1,0 +1,165 @@
+// The watcher: looks at one node and prints what it sees, until it is ended.
+import { isMode, MODES, type Mode } from '../core/mode.ts';
+import type { NodeIo } from '../core/node-io.ts';
+import type { KernelSample, ModeRules, Outcome, ProbeTarget, ProbeTargets } from '../core/observation.ts';
+import { OBSERVATION_VERSION, type Vantage } from '../core/vantage.ts';
+import { parseIpVsConnections } from '../kernel/ipvs.ts';
+import { type Kernel, parseKernel } from '../kernel/kernel.ts';
+import { tracesOf } from '../kernel/leftovers.ts';
+import { servicePort } from '../kernel/service-port.ts';
+import { Collector, readableModes, readIfThere } from './collect.ts';
+import { CONNTRACK_STAT, lookAtConntrack } from './conntrack.ts';
+import { eachAtMost, every, Nudge, type Pace } from './pace.ts';
+import { lookAtProxy, type Ports, proxyMode, SyncSeconds } from './proxy.ts';
+import { type NewObservation, Report } from './report.ts';
+
+export interface WatchOptions {
+  readonly node: string;
+  /** From `host` kube-proxy, kernel and connection tracking are looked at; from both, the targets are dialled. */
+  readonly vantage: Vantage;
+  readonly targets: ProbeTargets;
+  readonly mainPorts: Ports;
+  readonly warmPorts: Ports;
+  /** Between the starts of two looks; 1000. */
+  readonly intervalMs?: number;
+  /** For one dial; 2000. */
+  readonly timeoutMs?: number;
+}
+
+const MAX_DIALS = 16;
+/** Of one processor, for each loop. */
+const CPU_SHARE = 0.08;
+/** Of the time: the kernel's own tools do the work. */
+const KERNEL_SHARE = 0.1;
+/** Longer lists of missing targets are not printed again for every change in them. */
+const MANY_MISSING = 50;
+
+/** Resolves when `signal` aborts. What fails is printed as `trouble`, and tried again. */
+export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSignal): Promise<void> {
+  const { node, vantage, mainPorts, warmPorts } = options;
+  const intervalMs = options.intervalMs ?? 1000;
+  const report = new Report(io);
+  report.print({ kind: 'hello', v: OBSERVATION_VERSION, node, vantage });
+  const repeat = (what: string, pace: Partial<Pace>, work: () => Promise<void>) =>
+    every(io, { intervalMs, share: CPU_SHARE, cost: 'cpu', ...pace }, signal, async () => {
+      try {
+        await work();
+      } catch (error) {
+        report.trouble(what, error);
+      }
+    });
+  // Each in a loop of its own: none waits for another.
+  const loops = [repeat('probes', {}, prober(io, options, report, signal))];
+  if (vantage === 'host') {
+    const nudge = new Nudge();
+    loops.push(repeat('kube-proxy', {}, proxyWatch(io, 'main', mainPorts, report, nudge)));
+    loops.push(repeat('warm kube-proxy', {}, proxyWatch(io, 'warm', warmPorts, report, nudge)));
+    loops.push(repeat('conntrack', {}, () => printConntrack(io, report)));
+    const kernelPace: Partial<Pace> = { share: KERNEL_SHARE, cost: 'clock', nudge };
+    loops.push(repeat('kernel', kernelPace, kernelWatch(io, options, report)));
+  }
+  await Promise.all(loops);
+}
+
+function prober(io: NodeIo, options: WatchOptions, report: Report, signal: AbortSignal): () => Promise<void> {
+  let round = 0;
+  return async () => {
+    round++;
+    const began = new Date(io.now()).toISOString();
+    const bad: [string, Outcome][] = [];
+    let dialled = 0;
+    await eachAtMost(MAX_DIALS, options.targets.targets, async target => {
+      if (signal.aborted) return;
+      try {
+        const outcome = await io.dial(target, options.timeoutMs ?? 2000);
+        dialled++;
+        if (outcome !== 'ok') bad.push([target.id, outcome]);
+      } catch (error) {
+        // Our own lack of something (ports, files) says nothing about the target.
+        report.trouble('dial', error);
+      }
+    });
+    if (!signal.aborted) report.print({ kind: 'round', vantage: options.vantage, round, began, targets: dialled, bad });
+  };
+}
+
+/** A kube-proxy's coming, going and first sync change the kernel: it is looked at again at once. */
+function proxyWatch(
+  io: NodeIo,
+  slot: 'main' | 'warm',
+  ports: Ports,
+  report: Report,
+  nudge: Nudge,
+): () => Promise<void> {
+  const syncSeconds = new SyncSeconds();
+  let phase: string | undefined;
+  return async () => {
+    const { state, troubles } = await lookAtProxy(io, ports);
+    const { syncs, ...sample } = state;
+    for (const [what, error] of troubles) report.trouble(`${slot} kube-proxy ${what}`, error);
+    const seconds = syncSeconds.next({ syncs, processStart: state.processStart });
+    report.printChanged(slot, { kind: 'proxy', slot, ...sample, syncSeconds: seconds });
+    const start = state.processStart ?? Number.POSITIVE_INFINITY;
+    const synced = Object.values(state.families).every(({ lastSync }) => (lastSync ?? 0) >= start);
+    const now = JSON.stringify([state.up, state.mode, state.processStart, synced]);
+    if (phase !== undefined && now !== phase) nudge.now();
+    phase = now;
+  };
+}
+
+async function printConntrack(io: NodeIo, report: Report): Promise<void> {
+  const { counts, statError } = await lookAtConntrack(io);
+  if (statError !== undefined) report.trouble(CONNTRACK_STAT, statError);
+  report.printChanged('conntrack', { kind: 'conntrack', ...counts });
+}
+
+function kernelWatch(io: NodeIo, options: WatchOptions, report: Report): () => Promise<void> {
+  const targets = options.targets.targets.map(target => ({
+    id: target.id,
+    key: targetKey(target),
+  }));
+  // While nothing answers, the mode that did last is the one whose rules serve.
+  let current: Mode | undefined;
+  const collector = new Collector(io);
+  return async () => {
+    const answer = await proxyMode(io, options.mainPorts);
+    if (answer !== undefined && isMode(answer)) current = answer;
+    const collected = await collector.collect();
+    for (const { what, error } of collected.failed) report.trouble(what, error);
+    const kernel = parseKernel(collected.dumps);
+    const modes: KernelSample['modes'] = {};
+    for (const mode of readableModes(collected)) modes[mode] = rulesOf(mode, current, kernel, targets);
+    const connections = await readIfThere(io, '/proc/net/ip_vs_conn');
+    const ipvsConnections = connections === undefined ? 0 : parseIpVsConnections(connections).total;
+    const sample: NewObservation = { kind: 'kernel', modes, ipvsConnections };
+    report.printChanged('kernel', sample, stateOf(modes, ipvsConnections));
+  };
+}
+
+function targetKey({ address, port, protocol }: ProbeTarget): string {
+  return servicePort(address, port, protocol);
+}
+
+function rulesOf(
+  mode: Mode,
+  current: Mode | undefined,
+  kernel: Kernel,
+  targets: readonly { id: string; key: string }[],
+): ModeRules {
+  const { present, served } = kernel.readings[mode];
+  const traces = tracesOf(mode, current, kernel);
+  const rules = { present, servicePorts: served.size, traces };
+  return present ? { ...rules, missing: targets.filter(t => !served.has(t.key)).map(t => t.id) } : rules;
+}
+
+function stateOf(modes: KernelSample['modes'], ipvsConnections: number): string {
+  return JSON.stringify([
+    MODES.map(mode => {
+      const rules = modes[mode];
+      const many = (rules?.missing?.length ?? 0) > MANY_MISSING;
+      return many ? [mode, rules?.present, 'many'] : rules;
+    }),
+    // Single connections come and go all the time.
+    ipvsConnections > 0,
+  ]);
+}

@@ -1,0 +1,35 @@
+// The CLI as a user runs it: a process of its own, the built bundle.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { CliResult } from '../scenarios/testbed.ts';
+
+const BIN = resolve(import.meta.dirname, '../../bin/proxyctl.js');
+
+/** Runs it with a clean environment; `env` adds to it. Kills it after a minute. */
+export function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> {
+  const began = performance.now();
+  const home = mkdtempSync(join(tmpdir(), 'proxyctl-home-'));
+  const clean = { PATH: process.env.PATH ?? '', HOME: home, XDG_STATE_HOME: home, ...env };
+  const child = spawn(process.execPath, [BIN, ...args], {
+    env: clean,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 120_000,
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', data => (stdout += data));
+  child.stderr.on('data', data => (stderr += data));
+  return new Promise((done, fail) => {
+    child.on('error', fail);
+    child.on('close', code => done({ code: code ?? -1, stdout, stderr, seconds: (performance.now() - began) / 1000 }));
+  });
+}
+
+/** A file in a fresh temporary folder; gives its path. */
+export function tempFile(name: string, text: string): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'proxyctl-test-')), name);
+  writeFileSync(path, text);
+  return path;
+}

@@ -1,0 +1,164 @@
+import { describe, expect, test } from 'vitest';
+import type { Look } from '../../src/core/gate.ts';
+import { emptyView } from '../../src/core/node-view.ts';
+import { conntrack } from '../../src/gates/conntrack.ts';
+import { convergence } from '../../src/gates/convergence.ts';
+import { effectiveMode } from '../../src/gates/effective-mode.ts';
+import { GATES } from '../../src/gates/index.ts';
+import { kernelRules } from '../../src/gates/kernel-rules.ts';
+import { residue } from '../../src/gates/residue.ts';
+import { serviceProbes } from '../../src/gates/service-probes.ts';
+import { ASKED, inFlip, kernelSample, look, NOW, proxySample, readOnly, seen, view } from './looks.ts';
+import { table } from './table.ts';
+
+const old = new Date((ASKED - 5) * 1000).toISOString();
+const main = (over: Parameters<typeof proxySample>[0]) => seen({ proxy: { main: proxySample(over) } });
+const nft = (over: object) =>
+  kernelSample({ modes: { nftables: { present: true, servicePorts: 2, missing: [], traces: [], ...over } } });
+
+describe('a view that cannot carry a verdict never passes', () => {
+  const fromViews = [effectiveMode, convergence, kernelRules, serviceProbes, conntrack, residue];
+  const dead = { host: NOW - 20_000, pod: NOW - 20_000 };
+  test.each(fromViews.flatMap(gate => gate.moments.map(moment => ({ gate, moment, id: gate.id }))))(
+    '$id at $moment',
+    async ({ gate, moment }) => {
+      const verdictOf = async (at: Look) => (await gate.look(at)).verdict;
+      expect(await verdictOf(seen(emptyView('n1'), {}, moment))).toBe('inconclusive');
+      expect(await verdictOf(seen({ seenAt: dead }, {}, moment))).toBe('inconclusive');
+      expect(await verdictOf(look(moment))).toBe('inconclusive');
+      expect(
+        (await gate.look(seen({ seenAt: dead, troubles: ['nft: not found'] }, {}, moment))).findings[0]?.message,
+      ).toMatch(/silent for 20 s; last trouble: nft: not found/);
+    },
+  );
+
+  test('every gate of the registry is inconclusive, not green, when it is given nothing to look at in a run', async () => {
+    const verdicts = await Promise.all(
+      GATES.filter(g => g.moments.includes('after-node')).map(async g => (await g.look(seen(emptyView('n1')))).verdict),
+    );
+    expect(new Set(verdicts)).toEqual(new Set(['inconclusive']));
+  });
+});
+
+describe('effective-mode', () => {
+  const warm = { slot: 'warm', expected: 'iptables' } as const;
+  table(effectiveMode, [
+    ['the new mode', seen({}), 'pass'],
+    ['another mode', main({ mode: 'iptables' }), 'fail', /in mode iptables, not nftables/],
+    ['nothing answers', main({ up: false }), 'inconclusive', /does not answer/],
+    ['the mode is not told', main({ mode: null }), 'inconclusive', /does not tell/],
+    ['asked before it was started', main({ t: old }), 'inconclusive', /not asked since/],
+    ['the old process answers', main({ processStart: ASKED - 3 }), 'inconclusive', /old kube-proxy/],
+    ['started in the second of the question', main({ processStart: ASKED - 1 }), 'pass'],
+    [
+      'warm: the target counts, whatever serves',
+      seen({ proxy: { warm: proxySample({ slot: 'warm' }) } }, warm, 'prove'),
+      'pass',
+    ],
+    [
+      'warm: the main one does not count',
+      seen({ proxy: { main: proxySample() } }, warm, 'prove'),
+      'inconclusive',
+      /warm/,
+    ],
+    [
+      'before: the old mode counts',
+      seen({ proxy: { main: proxySample({ mode: 'iptables' }) } }, {}, 'before-node'),
+      'pass',
+    ],
+    ['before: the new mode is wrong', seen({}, {}, 'before-node'), 'fail', /nftables, not iptables/],
+  ]);
+});
+
+describe('convergence', () => {
+  const v4 = (over: object) => main({ families: { IPv4: { lastSync: ASKED + 30, lastQueued: ASKED + 29, ...over } } });
+  const was = (families: object) => ({ baseline: view({ proxy: { main: proxySample({ ...families }) } }) });
+  const only4 = { proxy: { main: proxySample({ families: { IPv4: { lastSync: ASKED + 30, lastQueued: null } } }) } };
+  table(convergence, [
+    ['all families in sync', seen({}), 'pass'],
+    [
+      'no series yet',
+      seen({ proxy: { main: proxySample({ families: {} }) } }, was({ families: {} })),
+      'inconclusive',
+      /no address family/,
+    ],
+    ['one family not yet', v4({ lastSync: null }), 'inconclusive', /IPv4 has not been synced/],
+    ['a family of before is not back', seen(only4), 'inconclusive', /IPv6 has not been synced/],
+    ['a family that never was', seen(only4, was({ families: { IPv4: { lastSync: 1, lastQueued: 1 } } })), 'pass'],
+    [
+      'one series for all, before 1.33',
+      main({ families: { any: { lastSync: ASKED + 30, lastQueued: null } } }),
+      'pass',
+    ],
+    ['synced before it started', v4({ lastSync: ASKED }), 'inconclusive', /since kube-proxy started/],
+    [
+      'two seconds behind',
+      seen({ proxy: { main: proxySample({ families: { any: { lastSync: ASKED + 30, lastQueued: ASKED + 32 } } }) } }),
+      'pass',
+    ],
+    ['three seconds behind', v4({ lastQueued: ASKED + 33 }), 'inconclusive', /3\.0 s behind/],
+    [
+      'behind, but its syncs are slow',
+      main({ syncSeconds: 2, families: { any: { lastSync: ASKED + 30, lastQueued: ASKED + 34 } } }),
+      'pass',
+    ],
+    ['failures, though the time stamp is young', main({ failures: 1 }), 'fail', /failed to write its rules 1 times/],
+    ['metrics not read', main({ failures: null }), 'inconclusive', /could not be read/],
+    ['start not known', main({ processStart: null }), 'inconclusive', /could not be read/],
+    ['the old process', main({ processStart: ASKED - 3 }), 'inconclusive', /old kube-proxy/],
+    ['not healthy', main({ healthz: 503 }), 'inconclusive', /503, not 200/],
+    ['healthz gone', main({ healthz: null }), 'inconclusive', /says nothing/],
+    ['healthz was never on', seen({ proxy: { main: proxySample({ healthz: null }) } }, was({ healthz: null })), 'pass'],
+    ['nothing answers', main({ up: false }), 'inconclusive', /does not answer/],
+  ]);
+});
+
+describe('kernel-rules', () => {
+  const missing = ['shop/web:80/TCP', 'shop/db:5432/TCP'];
+  const gone = { ...seen({ kernel: nft({ missing }) }), cluster: readOnly([kubeService('web', '10.96.0.10')]) };
+  const changed = {
+    ...seen({ kernel: nft({ missing: ['shop/web:80/TCP'] }) }),
+    cluster: readOnly([kubeService('web', '10.96.0.99')]),
+  };
+  table(kernelRules, [
+    ['complete', seen({ kernel: nft({}) }), 'pass'],
+    [
+      'each missing target is named',
+      seen({ kernel: nft({ missing }) }),
+      'fail',
+      /service shop\/web .*web:80\/TCP.*service shop\/db .*db:5432\/TCP/s,
+    ],
+    [
+      'a Service that was deleted is no fault',
+      gone,
+      'fail',
+      /error service shop\/web.*warning service shop\/db .*deleted or changed/s,
+    ],
+    ['a Service with a new address is no fault', changed, 'pass', /warning service shop\/web .*deleted or changed/],
+    ['no rules at all', seen({ kernel: nft({ present: false }) }), 'fail', /no nftables rules/],
+    ['not compared', seen({ kernel: nft({ missing: undefined }) }), 'inconclusive', /not compared/],
+    ['the mode was not read', seen({ kernel: kernelSample({ modes: {} }) }), 'inconclusive', /could not be read/],
+    ['read before it was started', seen({ kernel: { ...nft({}), t: old } }), 'inconclusive', /not read since/],
+    [
+      'before: the old mode counts',
+      seen({ kernel: nft({}) }, {}, 'before-node'),
+      'inconclusive',
+      /iptables could not be read/,
+    ],
+  ]);
+});
+
+function kubeService(name: string, address: string) {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { namespace: 'shop', name },
+    spec: { clusterIPs: [address], ports: [{ port: 80 }] },
+  };
+}
+
+test('a look without a node says so', async () => {
+  const judgement = await effectiveMode.look(look('after-node'));
+  expect(judgement.findings[0]?.message).toBe('could not look: no node is looked at at the moment after-node');
+  expect(inFlip().name).toBe('n1');
+});

@@ -1,0 +1,34 @@
+// Brings up the disposable cluster that the suite runs on: ../shared/cluster beside the checkout, or whatever
+// PROXYCTL_TEST_KUBECONFIG names.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+export const ROOT = resolve(import.meta.dirname, '../..');
+export const SHARED = resolve(ROOT, '../shared/cluster');
+export const IMAGE = resolve(ROOT, 'proxyctl-watcher.tar');
+
+export function sh(file: string, ...args: string[]): string {
+  return execFileSync(file, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 64 << 20 });
+}
+
+/** A fresh cluster of three nodes in a mode, the watcher image on them. */
+export function freshCluster(mode: string): void {
+  if (process.env.PROXYCTL_TEST_KUBECONFIG) return;
+  sh(`${SHARED}/down`);
+  console.log(
+    sh(`${SHARED}/up`, '--nodes', '3', '--mode', mode, '--mem', '2000', '--image', IMAGE).trim().split('\n').at(-1),
+  );
+}
+
+export default function setup(): (() => void) | undefined {
+  if (process.env.PROXYCTL_TEST_KUBECONFIG) return undefined;
+  if (!existsSync(SHARED)) {
+    throw new Error(
+      'no cluster to test on: there is no ../shared/cluster; name a disposable one with PROXYCTL_TEST_KUBECONFIG',
+    );
+  }
+  sh(`${SHARED}/build`);
+  sh('npm', 'run', '--silent', 'image', '--', IMAGE);
+  return () => void sh(`${SHARED}/down`);
+}

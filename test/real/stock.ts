@@ -1,0 +1,18 @@
+// The stock switch, as people do it: the word in the ConfigMap, then a restart. Runs beside, to show what the witness sees.
+import type { Mode } from '../../src/core/mode.ts';
+import type { Row } from '../scenarios/migration.ts';
+import type { Testbed } from '../scenarios/testbed.ts';
+import { inside, kubectl } from './testbed.ts';
+
+/** Switches every node by editing the ConfigMap and restarting the DaemonSet, under the witness. */
+export async function stockSwitch(bed: Testbed, to: Mode): Promise<Row> {
+  const witness = await bed.witness(150);
+  const began = performance.now();
+  const map = JSON.parse(await kubectl('-n', 'kube-system', 'get', 'cm', 'kube-proxy', '-o', 'json'));
+  map.data['config.conf'] = map.data['config.conf'].replace(/^mode: .*$/m, `mode: "${to}"`);
+  await inside(['kubectl', 'apply', '-f', '-'], JSON.stringify(map));
+  await kubectl('-n', 'kube-system', 'delete', 'pod', '-l', 'k8s-app=kube-proxy', '--wait=false');
+  await kubectl('-n', 'kube-system', 'rollout', 'status', 'ds/kube-proxy', '--timeout=180s');
+  const seconds = (performance.now() - began) / 1000;
+  return { what: `stock switch to ${to}`, ...(await witness.finished()), seconds, proxySeconds: 0, soakSeconds: 0 };
+}

@@ -1,0 +1,162 @@
+// The testbed over a real cluster. The witness is /probe of the test image; the truth is asked of each node's own kernel.
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import {
+  type CliResult,
+  comparable,
+  type NodeTruth,
+  type Testbed,
+  type Witness,
+  type Witnessed,
+} from '../scenarios/testbed.ts';
+import { ROOT, SHARED } from './cluster.ts';
+
+const exec = promisify(execFile);
+const NODES = ['node1', 'node2', 'node3'];
+/** kubelet's own, which stay in every mode. */
+const KUBELETS = new Set(['KUBE-FIREWALL', 'KUBE-KUBELET-CANARY', 'KUBE-IPTABLES-HINT']);
+/** Chains that iptables and ipvs mode share: whose they are depends on the mode that is served. */
+const SHARED_CHAINS = new Set([
+  'KUBE-SERVICES',
+  'KUBE-POSTROUTING',
+  'KUBE-MARK-MASQ',
+  'KUBE-FORWARD',
+  'KUBE-PROXY-FIREWALL',
+]);
+const KINDS = 'nodes,namespaces,serviceaccounts,configmaps,daemonsets,controllerrevisions,services,leases,deployments';
+
+/** Runs a program inside the cluster's network, with its kubeconfig. */
+export async function inside(args: string[], input?: string): Promise<string> {
+  const child = exec(`${SHARED}/in`, args, { maxBuffer: 256 << 20 });
+  if (input !== undefined) child.child.stdin?.end(input);
+  return (await child).stdout;
+}
+
+export const kubectl = (...args: string[]): Promise<string> => inside(['kubectl', ...args]);
+
+/** A shell command on a node, in its own kernel. */
+export async function onNode(node: string, command: string): Promise<string> {
+  return (await exec(`${SHARED}/node`, [node.replace('node', ''), command], { maxBuffer: 64 << 20 })).stdout;
+}
+
+function run(args: string[]): { child: ChildProcess; result: Promise<CliResult> } {
+  const began = performance.now();
+  const state = mkdtempSync(join(tmpdir(), 'proxyctl-real-'));
+  const child = spawn(`${SHARED}/in`, [process.execPath, join(ROOT, 'bin/proxyctl.js'), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, XDG_STATE_HOME: state },
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.on('data', data => (stdout += data));
+  child.stderr?.on('data', data => (stderr += data));
+  const result = new Promise<CliResult>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', code =>
+      resolve({ code: code ?? -1, stdout, stderr, seconds: (performance.now() - began) / 1000 }),
+    );
+  });
+  return { child, result };
+}
+
+interface Probed {
+  new: number;
+  failed: number;
+  kept: number;
+  kept_broke: number;
+}
+
+async function probe(pod: string, ...args: string[]): Promise<Probed> {
+  return JSON.parse(await kubectl('-n', 'shop', 'exec', pod, '--', '/probe', ...args));
+}
+
+export function realTestbed(): Testbed {
+  return {
+    name: 'real',
+    proxyctl: (...args) => run(args).result,
+    async witness(seconds): Promise<Witness> {
+      const began = performance.now();
+      const pods = NODES.map(node => `client-${node}`);
+      const tcp = pods.map(pod => probe(pod, '-target', '10.96.0.100:80', '-every', '40ms', '-for', `${seconds}s`));
+      const udp = pods.map(pod =>
+        probe(pod, '-target', '10.96.0.100:81', '-udp', '-every', '100ms', '-for', `${seconds}s`),
+      );
+      // The kept connections must stand before anything happens.
+      await new Promise(resolve => setTimeout(resolve, 3000));
+      return {
+        async finished(): Promise<Witnessed> {
+          const needed = (performance.now() - began) / 1000;
+          if (needed > seconds)
+            throw new Error(`the witness ran ${seconds} s, what it should see took ${needed.toFixed(0)} s`);
+          const [overTcp, overUdp] = [await Promise.all(tcp), await Promise.all(udp)];
+          const sum = (list: Probed[], field: keyof Probed) => list.reduce((total, one) => total + one[field], 0);
+          if (overTcp.some(one => one.kept === 0)) throw new Error('a witness had no kept connection');
+          return {
+            tcp: sum(overTcp, 'new'),
+            tcpFailed: sum(overTcp, 'failed'),
+            udp: sum(overUdp, 'new'),
+            udpFailed: sum(overUdp, 'failed'),
+            keptBroken: sum(overTcp, 'kept_broke'),
+          };
+        },
+      };
+    },
+    truth: () => Promise.all(NODES.map(nodeTruth)),
+    async objects() {
+      const list = JSON.parse(await kubectl('get', KINDS, '-A', '-o', 'json'));
+      const entries = list.items
+        .filter(
+          (o: { kind: string; metadata: { namespace?: string } }) =>
+            o.kind !== 'Lease' || o.metadata.namespace !== 'kube-node-lease',
+        )
+        .map((object: { kind: string; revision?: number; metadata: { name: string; namespace?: string } }) => {
+          // A revision's number rises whenever its template is put back; its content is what counts.
+          delete object.revision;
+          return [
+            `${object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`,
+            comparable({ ...object }),
+          ] as const;
+        });
+      return new Map(entries);
+    },
+    close: async () => {},
+  };
+}
+
+async function nodeTruth(name: string): Promise<NodeTruth> {
+  const command = [
+    'curl -s -m 5 127.0.0.1:10249/proxyMode',
+    'echo; echo ==nft; nft list tables | grep -w kube-proxy',
+    'echo ==chains; for b in iptables ip6tables; do for v in nft legacy; do $b-$v-save 2>/dev/null; done; done | grep -o "^:KUBE-[A-Z0-9-]*" | sort -u',
+    'echo ==ipset; ipset list -n | grep ^KUBE',
+    'echo ==vs; tail -n +4 /proc/net/ip_vs | grep -v "^  ->"',
+    'echo ==dev; ip -o link show kube-ipvs0 2>/dev/null',
+  ].join('; ');
+  const [mode = '', nft = '', chains = '', sets = '', servers = '', device = ''] = (await onNode(name, command)).split(
+    /==[a-z]+\n/,
+  );
+  const lines = (text: string) =>
+    text
+      .split('\n')
+      .map(l => l.trim())
+      .filter(Boolean);
+  const served = mode.trim();
+  const kube = lines(chains)
+    .map(c => c.slice(1))
+    .filter(c => !KUBELETS.has(c));
+  const ipvsOnly = (c: string) =>
+    /^KUBE-(NODE-PORT|LOAD-BALANCER|IPVS-FILTER|IPVS-OUT-FILTER|SOURCE-RANGES-FIREWALL|FIRE-WALL)$/.test(c);
+  const shared = kube.filter(c => SHARED_CHAINS.has(c));
+  return {
+    name,
+    mode: served,
+    rules: {
+      nftables: lines(nft),
+      iptables: [...kube.filter(c => !ipvsOnly(c) && !SHARED_CHAINS.has(c)), ...(served === 'ipvs' ? [] : shared)],
+      ipvs: [...kube.filter(ipvsOnly), ...lines(sets), ...lines(servers), ...lines(device)],
+    },
+  };
+}

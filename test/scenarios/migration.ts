@@ -1,0 +1,110 @@
+// The six directions, there and back, on whichever cluster the testbed is.
+import { expect } from 'vitest';
+import type { RunEvent } from '../../src/core/journal.ts';
+import type { Mode } from '../../src/core/mode.ts';
+import { differences, type NodeTruth, type Testbed, type Witnessed } from './testbed.ts';
+
+export interface Row extends Witnessed {
+  what: string;
+  seconds: number;
+  /** Of these, kube-proxy's own stops and starts; and what the watching on purpose (soak) took. */
+  proxySeconds: number;
+  soakSeconds: number;
+}
+
+/** Modes whose traces may stay on a node that serves in `mode`: none but its own. Shared chains count for the mode served. */
+function expectOnly(truth: NodeTruth, mode: Mode): void {
+  expect(truth.mode, `${truth.name} serves in`).toBe(mode);
+  expect(truth.rules[mode], `rules of ${mode} on ${truth.name}`).not.toEqual([]);
+  for (const other of (['iptables', 'ipvs', 'nftables'] as const).filter(m => m !== mode)) {
+    expect(truth.rules[other], `left of ${other} on ${truth.name}`).toEqual([]);
+  }
+}
+
+/** `proxyctl ... --format json` under the witness; every loss is a failure. */
+export async function withoutLoss(
+  bed: Testbed,
+  what: string,
+  seconds: number,
+  code: number,
+  ...args: string[]
+): Promise<Row> {
+  const witness = await bed.witness(seconds);
+  const result = await bed.proxyctl(...args, '--yes', '--format', 'json');
+  const seen = await witness.finished();
+  expect(result.code, `${what}: exit code; it said\n${result.stderr}\n${result.stdout.slice(-3000)}`).toBe(code);
+  expect(seen.tcpFailed, `${what}: failed TCP connections of ${seen.tcp}`).toBe(0);
+  expect(seen.udpFailed, `${what}: failed UDP exchanges of ${seen.udp}`).toBe(0);
+  expect(seen.keptBroken, `${what}: kept connections broken`).toBe(0);
+  expect(seen.tcp).toBeGreaterThan(50);
+  return { what, ...seen, seconds: result.seconds, ...times(result.stdout) };
+}
+
+function times(stdout: string): { proxySeconds: number; soakSeconds: number } {
+  const events = stdout
+    .split('\n')
+    .filter(line => line.startsWith('{'))
+    .map(line => JSON.parse(line) as RunEvent);
+  const proxySeconds = events.reduce((sum, e) => sum + (e.event === 'node-done' ? e.proxySeconds : 0), 0);
+  const soaks = events.filter(e => e.event === 'waiting' && e.for.endsWith('of soak')).length;
+  const soakSeconds =
+    soaks *
+    Number(
+      /^(\d+) s of soak/.exec(
+        events.map(e => (e.event === 'waiting' ? e.for : '')).find(f => f.endsWith('of soak')) ?? '',
+      )?.[1] ?? 0,
+    );
+  return { proxySeconds, soakSeconds };
+}
+
+export async function migrated(bed: Testbed, to: Mode): Promise<void> {
+  for (const node of await bed.truth()) expectOnly(node, to);
+}
+
+/** There and back: afterwards every object and every node is as before. */
+export async function thereAndBack(bed: Testbed, from: Mode, to: Mode, seconds: number): Promise<Row[]> {
+  const before = await bed.objects();
+  const there = await withoutLoss(bed, `${from} -> ${to}`, seconds, 0, 'migrate', '--to', to, '--batch', '10');
+  await migrated(bed, to);
+  const back = await withoutLoss(bed, `rollback to ${from}`, seconds, 0, 'rollback');
+  await migrated(bed, from);
+  expect(differences(before, await bed.objects())).toEqual([]);
+  return [there, back];
+}
+
+/** There, and the new mode made the cluster's own. */
+export async function thereToStay(bed: Testbed, from: Mode, to: Mode, seconds: number): Promise<Row[]> {
+  const there = await withoutLoss(bed, `${from} -> ${to}`, seconds, 0, 'migrate', '--to', to, '--batch', '10');
+  await migrated(bed, to);
+  const kept = await withoutLoss(bed, `finalize ${to}`, seconds, 0, 'finalize');
+  await migrated(bed, to);
+  const names = [...(await bed.objects()).keys()].filter(key => key.includes('proxyctl'));
+  expect(names, 'left in the cluster').toEqual([]);
+  return [there, kept];
+}
+
+/** The rows as a table for people. */
+export function table(rows: readonly Row[]): string {
+  const head = ['', 'TCP', 'failed', 'UDP', 'failed', 'kept broken', 's', 'kube-proxy s', 'soak s', 'over'];
+  const lines = rows.map(r => {
+    const own = r.seconds - r.soakSeconds;
+    const over = r.proxySeconds > 0 ? `${Math.round((own / r.proxySeconds - 1) * 100)} %` : '';
+    const cells = [
+      r.what,
+      r.tcp,
+      r.tcpFailed,
+      r.udp,
+      r.udpFailed,
+      r.keptBroken,
+      r.seconds.toFixed(0),
+      r.proxySeconds.toFixed(0),
+      r.soakSeconds,
+      over,
+    ];
+    return cells.map(String);
+  });
+  const widths = head.map((h, i) => Math.max(h.length, ...lines.map(l => l[i]?.length ?? 0)));
+  return [head, ...lines]
+    .map(cells => cells.map((c, i) => (i === 0 ? c.padEnd(widths[i] ?? 0) : c.padStart(widths[i] ?? 0))).join('  '))
+    .join('\n');
+}

@@ -1,0 +1,75 @@
+// What a scenario needs of a cluster, real or embedded: the CLI as a process, an independent witness, the truth per node.
+
+export interface CliResult {
+  code: number;
+  stdout: string;
+  stderr: string;
+  seconds: number;
+}
+
+/** What clients lost while the witness ran. */
+export interface Witnessed {
+  tcp: number;
+  tcpFailed: number;
+  udp: number;
+  udpFailed: number;
+  keptBroken: number;
+}
+
+export interface Witness {
+  /** Resolves when the witness has finished; it must outlast what it watches. */
+  finished(): Promise<Witnessed>;
+}
+
+export interface NodeTruth {
+  name: string;
+  /** Answer of the node's own /proxyMode. */
+  mode: string;
+  /** Rule sets of modes that the kernel holds, named: chains, tables, devices, virtual servers, sets. */
+  rules: { iptables: string[]; ipvs: string[]; nftables: string[] };
+}
+
+export interface Testbed {
+  readonly name: 'real' | 'embedded';
+  /** Runs `proxyctl` with these arguments in a process of its own. */
+  proxyctl(...args: string[]): Promise<CliResult>;
+  /** New connections over TCP and UDP, and one kept open, from the pod network; for `seconds` at least. */
+  witness(seconds: number): Promise<Witness>;
+  truth(): Promise<NodeTruth[]>;
+  /** Every object that matters, by `kind namespace/name`, without what a server writes by itself. */
+  objects(): Promise<Map<string, string>>;
+  close(): Promise<void>;
+}
+
+/** Differences between two pictures of the same cluster, one line each. */
+export function differences(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): string[] {
+  const lines: string[] = [];
+  for (const [key, text] of before) {
+    const now = after.get(key);
+    if (now === undefined) lines.push(`gone: ${key}`);
+    else if (now !== text) lines.push(`changed: ${key}\n  was ${text}\n  is  ${now}`);
+  }
+  for (const key of after.keys()) if (!before.has(key)) lines.push(`left: ${key}`);
+  return lines;
+}
+
+/** An object as comparable text: no versions, times, statuses, nor what controllers count up. */
+export function comparable(object: Record<string, unknown>): string {
+  const { status: _status, ...rest } = object;
+  const metadata = Object.fromEntries(
+    Object.entries(rest.metadata as Record<string, unknown>).filter(
+      ([key]) => !['resourceVersion', 'generation', 'managedFields', 'creationTimestamp', 'uid'].includes(key),
+    ),
+  );
+  const annotations = Object.entries((metadata.annotations as Record<string, string> | undefined) ?? {}).filter(
+    ([key]) => key !== 'deprecated.daemonset.template.generation',
+  );
+  delete metadata.annotations;
+  if (annotations.length > 0) metadata.annotations = Object.fromEntries(annotations);
+  return JSON.stringify({ ...rest, metadata }, sorted);
+}
+
+function sorted(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { ProxyctlError } from '../../src/core/errors.ts';
+import { parseArguments } from '../../src/watcher/arguments.ts';
+
+const WATCH = 'watch --node n1 --vantage pod --targets /t.json --main 10249,10256 --warm 10349,10356';
+const SWEEP = 'sweep --left ipvs --now nftables --drain 30 --wait 300 --main 10249,10256';
+const parse = (text: string) => parseArguments(text.split(' '));
+
+describe('the arguments of the program on a node', () => {
+  it('are those of the pods that proxyctl makes', () => {
+    expect(parse(WATCH)).toEqual({
+      command: 'watch',
+      targetsFile: '/t.json',
+      options: {
+        node: 'n1',
+        vantage: 'pod',
+        mainPorts: { metrics: 10249, healthz: 10256 },
+        warmPorts: { metrics: 10349, healthz: 10356 },
+      },
+    });
+    expect(parse(`${SWEEP} --exclude-cidrs 10.0.0.0/8,fd00::/64`)).toEqual({
+      command: 'sweep',
+      options: {
+        left: 'ipvs',
+        now: 'nftables',
+        drainSeconds: 30,
+        waitSeconds: 300,
+        mainPorts: { metrics: 10249, healthz: 10256 },
+        excludeCIDRs: ['10.0.0.0/8', 'fd00::/64'],
+      },
+    });
+  });
+
+  it.each([
+    '',
+    'look',
+    `${WATCH} --bogus 1`,
+    `${WATCH} more`,
+    WATCH.replace('pod', 'moon'),
+    WATCH.replace('--node n1 ', ''),
+    WATCH.replace('10249,10256', '10249'),
+    SWEEP.replace('ipvs', 'ebpf'),
+    SWEEP.replace('--drain 30', '--drain soon'),
+    `${SWEEP} --exclude-cidrs 10.0.0.0`,
+    `${SWEEP} --exclude-cidrs 10.0.0.0/33`,
+  ])('refuses "%s" with one line and exit code 64', text => {
+    const error = (() => {
+      try {
+        return parse(text);
+      } catch (thrown) {
+        return thrown;
+      }
+    })();
+    expect(error).toBeInstanceOf(ProxyctlError);
+    expect(error).toMatchObject({ exitCode: 64, message: expect.not.stringContaining('\n') });
+  });
+});

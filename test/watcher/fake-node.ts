@@ -1,0 +1,129 @@
+// A node for watcher tests: files, programs and ports as scripted, and a clock that stands until somebody sleeps.
+import type { NodeIo } from '../../src/core/node-io.ts';
+import { type Observation, type Outcome, type ProbeTarget, parseObservation } from '../../src/core/observation.ts';
+
+export interface Answer {
+  code?: number;
+  stdout?: string;
+  stderr?: string;
+}
+
+export class FakeNode implements NodeIo {
+  files: Record<string, string> = {};
+  /** By `port/path`; what is not there refuses the connection. */
+  http: Record<string, string | number> = {};
+  /** By program with arguments; what is not there is not installed. */
+  programs: Record<string, Answer | ((input: string) => Answer)> = {};
+  dials: (target: ProbeTarget) => Promise<Outcome> = async () => 'ok';
+  readonly calls: { command: string; input: string }[] = [];
+  readonly lines: Observation[] = [];
+  private time = Date.UTC(2026, 0, 1);
+  private sleepers: { at: number; wake: () => void }[] = [];
+
+  async httpGet(port: number, path: string): Promise<{ status: number; body: string }> {
+    const answer = this.http[`${port}${path}`];
+    if (answer === undefined) throw new Error(`connect ECONNREFUSED 127.0.0.1:${port}`);
+    return typeof answer === 'number' ? { status: answer, body: '' } : { status: 200, body: answer };
+  }
+
+  async readFile(path: string): Promise<string> {
+    const text = this.files[path];
+    if (text === undefined) throw Object.assign(new Error(`ENOENT: ${path}`), { code: 'ENOENT' });
+    return text;
+  }
+
+  async run(
+    program: string,
+    args: readonly string[],
+    input = '',
+  ): Promise<{ code: number; stdout: string; stderr: string }> {
+    const command = [program, ...args].join(' ');
+    this.calls.push({ command, input });
+    const script = this.programs[command];
+    if (script === undefined) return { code: 127, stdout: '', stderr: `${program}: not found` };
+    return { code: 0, stdout: '', stderr: '', ...(typeof script === 'function' ? script(input) : script) };
+  }
+
+  dial(target: ProbeTarget): Promise<Outcome> {
+    return this.dials(target);
+  }
+
+  cpu(): number {
+    return 0;
+  }
+
+  now(): number {
+    return this.time;
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const sleeper = { at: this.time + ms, wake: resolve };
+      this.sleepers.push(sleeper);
+      signal?.addEventListener('abort', () => reject(signal.reason));
+    });
+  }
+
+  print(line: string): void {
+    const observation = parseObservation(line);
+    if (!observation) throw new Error(`not an observation: ${line}`);
+    this.lines.push(observation);
+  }
+
+  /** Lets `ms` pass for everybody who sleeps. */
+  async pass(ms: number): Promise<void> {
+    const end = this.time + ms;
+    for (;;) {
+      await settled();
+      const next = this.sleepers.toSorted((a, b) => a.at - b.at)[0];
+      if (next === undefined || next.at > end) break;
+      this.sleepers = this.sleepers.filter(s => s !== next);
+      this.time = Math.max(this.time, next.at);
+      next.wake();
+    }
+    this.time = end;
+  }
+
+  /** Time passes until `work` is done. */
+  async finish<T>(work: Promise<T>): Promise<T> {
+    let over = false;
+    const done = work.finally(() => {
+      over = true;
+    });
+    for (let seconds = 0; seconds < 1000; seconds++) {
+      await settled();
+      if (over) break;
+      await this.pass(1000);
+    }
+    return done;
+  }
+
+  of<K extends Observation['kind']>(kind: K): Extract<Observation, { kind: K }>[] {
+    return this.lines.filter((line): line is Extract<Observation, { kind: K }> => line.kind === kind);
+  }
+}
+
+/** Everything that can go on without time passing has gone on. */
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve));
+}
+
+export const MAIN = { metrics: 10249, healthz: 10256 };
+export const WARM = { metrics: 10349, healthz: 10356 };
+
+export function metricsText(start: number, lastSync: number): string {
+  return `# HELP process_start_time_seconds Start time.
+process_start_time_seconds ${start}
+kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family="IPv4"} ${lastSync}
+kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family="IPv4"} ${lastSync - 1}
+kubeproxy_sync_full_proxy_rules_duration_seconds_sum{ip_family="IPv4"} 0.5
+kubeproxy_sync_full_proxy_rules_duration_seconds_count{ip_family="IPv4"} 1
+`;
+}
+
+/** A kube-proxy in `mode` on the node's main ports that has written its rules. */
+export function serve(node: FakeNode, mode: string, ports = MAIN): void {
+  node.http[`${ports.metrics}/proxyMode`] = mode;
+  node.http[`${ports.metrics}/metrics`] = metricsText(1000, 1002.5);
+  node.http[`${ports.healthz}/healthz`] = '{}';
+}

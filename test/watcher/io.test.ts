@@ -1,0 +1,43 @@
+import { createServer, type Server } from 'node:http';
+import { afterEach, describe, expect, it } from 'vitest';
+import { nodeIo } from '../../src/watcher/io.ts';
+
+const io = nodeIo();
+const open: Server[] = [];
+afterEach(() => {
+  for (const server of open.splice(0)) server.closeAllConnections();
+});
+
+async function server(answer: boolean): Promise<number> {
+  const made = createServer((_, response) => {
+    if (answer) response.writeHead(503).end('not yet');
+  });
+  open.push(made);
+  await new Promise<void>(resolve => made.listen(0, '127.0.0.1', resolve));
+  const address = made.address();
+  return typeof address === 'object' && address ? address.port : 0;
+}
+
+describe('the real node', () => {
+  it('runs programs with input and without a shell', async () => {
+    expect(await io.run('cat', ['-'], '$(id)\n')).toEqual({ code: 0, stdout: '$(id)\n', stderr: '' });
+    expect(await io.run('ls', ['/does/not/exist'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('No such file'),
+    });
+    expect(await io.run('no-such-program-here', [])).toMatchObject({ code: 127 });
+  });
+
+  it('outlives a program that does not read its input', async () => {
+    expect(await io.run('true', [], 'x'.repeat(1_000_000))).toMatchObject({ code: 0 });
+  });
+
+  it('asks the loopback, and gives up in time', async () => {
+    expect(await io.httpGet(await server(true), '/healthz', 1000)).toEqual({ status: 503, body: 'not yet' });
+    await expect(io.httpGet(await server(false), '/healthz', 30)).rejects.toThrow();
+  });
+
+  it('rejects for a file that is not there', async () => {
+    await expect(io.readFile('/proc/does-not-exist')).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});

@@ -1,0 +1,228 @@
+import { describe, expect, it } from 'vitest';
+import type { ProbeTarget } from '../../src/core/observation.ts';
+import { type WatchOptions, watch } from '../../src/watcher/watch.ts';
+import { IP_VS_CONN, IPTABLES_SAVE, NFT_JSON } from '../kernel/dumps.ts';
+import { FakeNode, MAIN, metricsText, serve, WARM } from './fake-node.ts';
+
+const target = (name: string, address: string): ProbeTarget => ({
+  id: `shop/${name}:80/TCP`,
+  address,
+  port: 80,
+  protocol: 'TCP',
+  endpoints: true,
+});
+const TARGETS = [target('web', '10.96.0.11'), target('none', '10.96.0.200')];
+const STAT = `entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop icmp_error  expect_new expect_create expect_delete search_restart
+00000010  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 0000000a 00000001 00000000 00000000  00000000 00000000 00000000 00000000
+00000010  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000001 00000010 00000002 00000000  00000000 00000000 00000000 00000000
+`;
+
+/** A node in iptables mode with a warm nftables kube-proxy's rules beside. */
+function node(): FakeNode {
+  const fake = new FakeNode();
+  serve(fake, 'iptables');
+  fake.files['/proc/sys/net/netfilter/nf_conntrack_count'] = '120\n';
+  fake.files['/proc/sys/net/netfilter/nf_conntrack_max'] = '262144\n';
+  fake.files['/proc/net/stat/nf_conntrack'] = STAT;
+  fake.programs = {
+    'nft -j list table ip kube-proxy': { stdout: NFT_JSON },
+    'nft -j list table ip6 kube-proxy': { code: 1, stderr: 'Error: No such file or directory' },
+    'iptables-nft-save': { stdout: IPTABLES_SAVE },
+    'ip6tables-nft-save': {},
+    'ipset list -n': {},
+    'ip -o addr show dev kube-ipvs0': { code: 1, stderr: 'Device "kube-ipvs0" does not exist.' },
+  };
+  return fake;
+}
+
+/** Watches for `ms` and ends. */
+async function watched(fake: FakeNode, ms: number, options: Partial<WatchOptions> = {}): Promise<FakeNode> {
+  const abort = new AbortController();
+  const targets = { version: 1 as const, targets: TARGETS };
+  const ended = watch(
+    fake,
+    { node: 'node1', vantage: 'host', targets, mainPorts: MAIN, warmPorts: WARM, ...options },
+    abort.signal,
+  );
+  await fake.pass(ms);
+  abort.abort();
+  await fake.finish(ended);
+  return fake;
+}
+
+describe('the watcher on the host network', () => {
+  it('says first who it is, then what it sees', async () => {
+    const fake = await watched(node(), 10);
+    expect(fake.lines[0]).toMatchObject({ kind: 'hello', v: 1, node: 'node1', vantage: 'host' });
+    expect(fake.of('proxy')).toMatchObject([
+      {
+        slot: 'main',
+        up: true,
+        mode: 'iptables',
+        processStart: 1000,
+        families: { IPv4: { lastSync: 1002.5, lastQueued: 1001.5 } },
+        failures: 0,
+        healthz: 200,
+        syncSeconds: 0.5,
+      },
+      { slot: 'warm', up: false, mode: null, processStart: null, families: {}, failures: null, healthz: null },
+    ]);
+    expect(fake.of('conntrack')).toMatchObject([{ count: 120, max: 262144, drop: 17, earlyDrop: 2, insertFailed: 11 }]);
+    const [kernel] = fake.of('kernel');
+    expect(kernel?.modes).toEqual({
+      iptables: { present: true, servicePorts: 8, missing: ['shop/none:80/TCP'], traces: [] },
+      ipvs: { present: false, servicePorts: 0, traces: [] },
+      nftables: { present: true, servicePorts: 8, missing: ['shop/none:80/TCP'], traces: ['table ip kube-proxy'] },
+    });
+    expect(fake.of('trouble')).toEqual([]);
+  });
+
+  it('prints what did not change once in 5 s, and every round', async () => {
+    const fake = await watched(node(), 10_500);
+    expect(fake.of('proxy').filter(line => line.slot === 'main')).toHaveLength(3);
+    expect(fake.of('kernel')).toHaveLength(3);
+    expect(fake.of('round').map(line => line.round)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  });
+
+  it('prints a change at the next look, with the length of the last full sync', async () => {
+    const fake = node();
+    fake.programs['ipset list -n'] = () => {
+      fake.http['10249/metrics'] = metricsText(1000, 1100)
+        .replace('_sum{ip_family="IPv4"} 0.5', '_sum{ip_family="IPv4"} 2')
+        .replace('_count{ip_family="IPv4"} 1', '_count{ip_family="IPv4"} 3');
+      return {};
+    };
+    await watched(fake, 1500);
+    const mine = fake.of('proxy').filter(line => line.slot === 'main');
+    expect(mine.map(line => [line.families.IPv4?.lastSync, line.syncSeconds])).toEqual([
+      [1002.5, 0.5],
+      [1100, 0.75],
+    ]);
+  });
+
+  it('goes by the mode that answered last while nothing answers', async () => {
+    const fake = node();
+    fake.programs['ipset list -n'] = () => {
+      fake.http = {};
+      return {};
+    };
+    await watched(fake, 6000);
+    expect(fake.of('kernel').at(-1)?.modes.iptables?.traces).toEqual([]);
+    expect(
+      fake
+        .of('proxy')
+        .filter(line => line.slot === 'main')
+        .at(-1),
+    ).toMatchObject({ up: false, mode: null });
+  });
+
+  it('counts the connections of ip_vs', async () => {
+    const fake = node();
+    fake.files['/proc/net/ip_vs_conn'] = IP_VS_CONN;
+    expect((await watched(fake, 10)).of('kernel')[0]?.ipvsConnections).toBe(3);
+  });
+
+  it('looks at the kernel no more than a fifth of the time, and probes all the while', async () => {
+    const fake = node();
+    let looks = 0;
+    const quick = fake.run.bind(fake);
+    fake.run = async (program, args, input) => {
+      if (program === 'ipset') {
+        looks++;
+        await fake.sleep(2000);
+      }
+      return quick(program, args, input);
+    };
+    await watched(fake, 20_500);
+    expect(looks).toBe(3);
+    expect(fake.of('round')).toHaveLength(21);
+  });
+});
+
+describe('what the watcher cannot do', () => {
+  it('is said, at most every 5 s, and the other modes are still looked at', async () => {
+    const fake = node();
+    fake.programs['nft -j list table ip kube-proxy'] = { code: 1, stderr: 'Error: Operation not permitted\n' };
+    delete fake.programs['ipset list -n'];
+    await watched(fake, 4500);
+    expect(fake.of('trouble').map(({ what, error }) => [what, error])).toEqual([
+      ['nft -j list table ip kube-proxy', 'Error: Operation not permitted'],
+      ['ipset list -n', 'the program is not there'],
+    ]);
+    expect(Object.keys(fake.of('kernel')[0]?.modes ?? {})).toEqual(['iptables']);
+  });
+
+  it('makes no kernel line out of half a dump', async () => {
+    const fake = node();
+    fake.programs['iptables-nft-save'] = { stdout: IPTABLES_SAVE.slice(0, 4000) };
+    await watched(fake, 100);
+    expect(fake.of('kernel')).toEqual([]);
+    expect(fake.of('trouble')[0]).toMatchObject({ what: 'kernel' });
+  });
+
+  it('says so when no iptables can be read at all', async () => {
+    const fake = node();
+    delete fake.programs['iptables-nft-save'];
+    await watched(fake, 100);
+    expect(fake.of('kernel')[0]?.modes).not.toHaveProperty('iptables');
+    expect(fake.of('trouble')[0]?.what).toBe('iptables-save');
+  });
+
+  it('tells a kernel without conntrack counters, and metrics that are none', async () => {
+    const fake = node();
+    delete fake.files['/proc/net/stat/nf_conntrack'];
+    fake.http['10249/metrics'] = '<html>';
+    await watched(fake, 100);
+    expect(fake.of('conntrack')).toMatchObject([{ count: 120, drop: 0 }]);
+    expect(
+      fake
+        .of('trouble')
+        .map(line => line.what)
+        .toSorted(),
+    ).toEqual(['/proc/net/stat/nf_conntrack', 'main kube-proxy /metrics']);
+    expect(fake.of('proxy')[0]).toMatchObject({ up: true, mode: 'iptables', failures: null, processStart: null });
+  });
+});
+
+describe('probe rounds', () => {
+  it('list what was not ok, from the pod network without looking at anything else', async () => {
+    const fake = node();
+    fake.dials = async ({ id }) => (id.startsWith('shop/web') ? 'ok' : 'refused');
+    await watched(fake, 100, { vantage: 'pod' });
+    expect(fake.of('round')).toMatchObject([
+      { vantage: 'pod', round: 1, targets: 2, bad: [['shop/none:80/TCP', 'refused']] },
+    ]);
+    expect(fake.calls).toEqual([]);
+    expect(fake.lines.map(line => line.kind)).toEqual(['hello', 'round']);
+  });
+
+  it('dial at most 32 targets at once', async () => {
+    const fake = new FakeNode();
+    let open = 0;
+    let most = 0;
+    fake.dials = async () => {
+      most = Math.max(most, ++open);
+      await fake.sleep(10);
+      open--;
+      return 'ok';
+    };
+    const targets = {
+      version: 1 as const,
+      targets: Array.from({ length: 100 }, (_, n) => target(`s${n}`, '10.0.0.1')),
+    };
+    await watched(fake, 100, { vantage: 'pod', targets });
+    expect(most).toBe(32);
+    expect(fake.of('round')[0]?.targets).toBe(100);
+  });
+
+  it('do not count a dial that this side could not make', async () => {
+    const fake = new FakeNode();
+    fake.dials = async ({ id }) => {
+      if (id.startsWith('shop/none')) throw new Error('EMFILE');
+      return 'ok';
+    };
+    await watched(fake, 100, { vantage: 'pod' });
+    expect(fake.of('round')).toMatchObject([{ targets: 1, bad: [] }]);
+    expect(fake.of('trouble')).toMatchObject([{ what: 'dial', error: 'EMFILE' }]);
+  });
+});
