@@ -27,7 +27,8 @@ export const kernelRules = defineGate({
     if (tooOld(sample, node)) return not('the kernel was not read since kube-proxy was started');
     if (!rules) return not(`the rules of mode ${mode} could not be read`);
     const flawed = !rules.present || (rules.missing?.length ?? 0) > 0;
-    if (flawed && readBeforeSync(sample, node)) return not('the kernel was read before the last sync; it is read again');
+    if (flawed && readBeforeSync(sample, node))
+      return not('the kernel was read before the last sync; it is read again');
     if (!rules.present) {
       return {
         findings: [{ level: 'error', subject, message: `no ${mode} rules of kube-proxy are in the kernel` }],

@@ -75,7 +75,10 @@ async function one(
       node,
       batch: batch.id,
       watch,
-      direction: 'forward', resumed: modeLabel(object) !== undefined, onReleased });
+      direction: 'forward',
+      resumed: modeLabel(object) !== undefined,
+      onReleased,
+    });
   } finally {
     watches.stop(planned.name);
   }

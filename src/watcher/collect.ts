@@ -19,14 +19,19 @@ export class Collector {
   private readonly io: NodeIo;
   private looks = 0;
   private readonly empty = new Set<IptablesVariant>();
+  private noIpsets = false;
 
   constructor(io: NodeIo) {
     this.io = io;
   }
 
   async collect(): Promise<Collected> {
-    const skip = this.looks++ % SELDOM === 0 ? new Set<IptablesVariant>() : this.empty;
-    const collected = await collectKernel(this.io, skip);
+    const whole = this.looks++ % SELDOM === 0;
+    const seldom = { variants: this.empty, ipsets: this.noIpsets };
+    const collected = await collectKernel(this.io, whole ? undefined : seldom);
+    const { ipsets, ipVs, device } = collected.dumps;
+    // Sets come with virtual servers, and stay behind when those go.
+    this.noIpsets = !ipsets.includes('KUBE-') && device === undefined && !ipVs?.includes(' -> ');
     for (const variant of ['iptables-legacy', 'ip6tables-legacy'] as const) {
       const dump = collected.dumps.iptables[variant];
       if (dump?.includes('KUBE-')) this.empty.delete(variant);
@@ -36,8 +41,13 @@ export class Collector {
   }
 }
 
-/** One whole look, but for the variants in `skip`. */
-export async function collectKernel(io: NodeIo, skip: ReadonlySet<IptablesVariant> = new Set()): Promise<Collected> {
+interface Seldom {
+  readonly variants: ReadonlySet<IptablesVariant>;
+  readonly ipsets: boolean;
+}
+
+/** One whole look, but for what `skip` names. */
+export async function collectKernel(io: NodeIo, skip?: Seldom): Promise<Collected> {
   const failed: { what: string; error: string; modes: readonly Mode[] }[] = [];
   // One after another: a node that is busy flipping has better uses for its processors.
   const run = async (modes: readonly Mode[], isAbsent: (code: number, stderr: string) => boolean, command: string) => {
@@ -60,18 +70,15 @@ export async function collectKernel(io: NodeIo, skip: ReadonlySet<IptablesVarian
     if (dump !== undefined) nft[family] = dump;
   }
   const iptables: Partial<Record<IptablesVariant, string>> = {};
-  for (const variant of IPTABLES_VARIANTS.filter(v => !skip.has(v))) {
+  for (const variant of IPTABLES_VARIANTS.filter(v => !skip?.variants.has(v))) {
     const dump = await run(['iptables', 'ipvs'], code => code === MISSING_PROGRAM, `${variant}-save`);
     if (dump !== undefined) iptables[variant] = dump;
   }
   if (iptables['iptables-nft'] === undefined && iptables['iptables-legacy'] === undefined)
     failed.push({ what: 'iptables-save', error: 'no backend can be read', modes: ['iptables', 'ipvs'] });
   // A kernel without ip_set refuses the session; then there are no sets.
-  const ipsets = await run(
-    ['ipvs'],
-    (_, text) => /cannot open session|protocol not supported/i.test(text),
-    'ipset list -n',
-  );
+  const noSession = (_: number, text: string) => /cannot open session|protocol not supported/i.test(text);
+  const ipsets = skip?.ipsets ? '' : await run(['ipvs'], noSession, 'ipset list -n');
   const devices = await readIfThere(io, '/proc/net/dev');
   const mayBe = devices === undefined || devices.includes('kube-ipvs0:');
   const device = mayBe ? await run(['ipvs'], code => code === 1, 'ip -o addr show dev kube-ipvs0') : undefined;

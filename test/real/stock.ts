@@ -6,7 +6,7 @@ import { inside, kubectl } from './testbed.ts';
 
 /** Switches every node by editing the ConfigMap and restarting the DaemonSet, under the witness. */
 export async function stockSwitch(bed: Testbed, to: Mode): Promise<Row> {
-  const witness = await bed.witness(150);
+  const witness = await bed.witness();
   const began = performance.now();
   const map = JSON.parse(await kubectl('-n', 'kube-system', 'get', 'cm', 'kube-proxy', '-o', 'json'));
   map.data['config.conf'] = map.data['config.conf'].replace(/^mode: .*$/m, `mode: "${to}"`);

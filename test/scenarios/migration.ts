@@ -22,14 +22,8 @@ function expectOnly(truth: NodeTruth, mode: Mode): void {
 }
 
 /** `proxyctl ... --format json` under the witness; every loss is a failure. */
-export async function withoutLoss(
-  bed: Testbed,
-  what: string,
-  seconds: number,
-  code: number,
-  ...args: string[]
-): Promise<Row> {
-  const witness = await bed.witness(seconds);
+export async function withoutLoss(bed: Testbed, what: string, code: number, ...args: string[]): Promise<Row> {
+  const witness = await bed.witness();
   const result = await bed.proxyctl(...args, '--yes', '--format', 'json');
   const seen = await witness.finished();
   expect(result.code, `${what}: exit code; it said\n${result.stderr}\n${result.stdout.slice(-3000)}`).toBe(code);
@@ -62,21 +56,21 @@ export async function migrated(bed: Testbed, to: Mode): Promise<void> {
 }
 
 /** There and back: afterwards every object and every node is as before. */
-export async function thereAndBack(bed: Testbed, from: Mode, to: Mode, seconds: number): Promise<Row[]> {
+export async function thereAndBack(bed: Testbed, from: Mode, to: Mode): Promise<Row[]> {
   const before = await bed.objects();
-  const there = await withoutLoss(bed, `${from} -> ${to}`, seconds, 0, 'migrate', '--to', to, '--batch', '10');
+  const there = await withoutLoss(bed, `${from} -> ${to}`, 0, 'migrate', '--to', to, '--batch', '10');
   await migrated(bed, to);
-  const back = await withoutLoss(bed, `rollback to ${from}`, seconds, 0, 'rollback');
+  const back = await withoutLoss(bed, `rollback to ${from}`, 0, 'rollback');
   await migrated(bed, from);
   expect(differences(before, await bed.objects())).toEqual([]);
   return [there, back];
 }
 
 /** There, and the new mode made the cluster's own. */
-export async function thereToStay(bed: Testbed, from: Mode, to: Mode, seconds: number): Promise<Row[]> {
-  const there = await withoutLoss(bed, `${from} -> ${to}`, seconds, 0, 'migrate', '--to', to, '--batch', '10');
+export async function thereToStay(bed: Testbed, from: Mode, to: Mode): Promise<Row[]> {
+  const there = await withoutLoss(bed, `${from} -> ${to}`, 0, 'migrate', '--to', to, '--batch', '10');
   await migrated(bed, to);
-  const kept = await withoutLoss(bed, `finalize ${to}`, seconds, 0, 'finalize');
+  const kept = await withoutLoss(bed, `finalize ${to}`, 0, 'finalize');
   await migrated(bed, to);
   const names = [...(await bed.objects()).keys()].filter(key => key.includes('proxyctl'));
   expect(names, 'left in the cluster').toEqual([]);

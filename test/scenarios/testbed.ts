@@ -17,7 +17,7 @@ export interface Witnessed {
 }
 
 export interface Witness {
-  /** Resolves when the witness has finished; it must outlast what it watches. */
+  /** Ends the witness and gives what it saw. */
   finished(): Promise<Witnessed>;
 }
 
@@ -33,8 +33,8 @@ export interface Testbed {
   readonly name: 'real' | 'embedded';
   /** Runs `proxyctl` with these arguments in a process of its own. */
   proxyctl(...args: string[]): Promise<CliResult>;
-  /** New connections over TCP and UDP, and one kept open, from the pod network; for `seconds` at least. */
-  witness(seconds: number): Promise<Witness>;
+  /** New connections over TCP and UDP, and one kept open, from the pod network of every node. */
+  witness(): Promise<Witness>;
   truth(): Promise<NodeTruth[]>;
   /** Every object that matters, by `kind namespace/name`, without what a server writes by itself. */
   objects(): Promise<Map<string, string>>;

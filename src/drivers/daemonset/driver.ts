@@ -106,8 +106,7 @@ export const daemonsetDriver: Driver = {
     const object = await run.cluster.get(configMapRef(run));
     const text = committedText(run);
     return (
-      object?.data[run.originals.configKey] === text &&
-      text !== run.originals.configMap.data[run.originals.configKey]
+      object?.data[run.originals.configKey] === text && text !== run.originals.configMap.data[run.originals.configKey]
     );
   },
 
