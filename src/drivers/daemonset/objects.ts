@@ -191,14 +191,19 @@ export function warmPod(run: string, originals: Originals, node: string, mode: M
 export function excludedTemplate(daemonSet: KubeObject): unknown {
   const template = templateOf(daemonSet);
   const rule = { key: LABEL_MODE, operator: 'DoesNotExist' };
-  const affinity = (template.spec.affinity ??= {});
-  const nodeAffinity = (affinity.nodeAffinity ??= {});
-  const required = (nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution ??= { nodeSelectorTerms: [{}] });
+  const { affinity } = template.spec;
+  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  const terms = required?.nodeSelectorTerms ?? [{}];
   // Terms are alternatives: the rule must stand in each.
-  for (const term of required.nodeSelectorTerms) {
-    if (!term.matchExpressions?.some(e => e.key === LABEL_MODE))
-      term.matchExpressions = [...(term.matchExpressions ?? []), rule];
-  }
+  const nodeSelectorTerms = terms.map(term => {
+    const expressions = term.matchExpressions ?? [];
+    return expressions.some(e => e.key === LABEL_MODE) ? term : { ...term, matchExpressions: [...expressions, rule] };
+  });
+  const nodeAffinity = {
+    ...affinity?.nodeAffinity,
+    requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms },
+  };
+  template.spec.affinity = { ...affinity, nodeAffinity };
   return template;
 }
 
