@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 // CI counts from this report.
-const report = process.env['VITEST_JSON'];
+const report = process.env.VITEST_JSON;
 
 export default defineConfig({
   test: {
@@ -11,6 +11,8 @@ export default defineConfig({
     exclude: ['test/real/**'],
     globalSetup: ['test/build-once.ts'],
     testTimeout: 20_000,
+    // Tests that ask for it wait for simulated clusters most of the time.
+    maxConcurrency: 4,
   },
   define: { PROXYCTL_VERSION: '"test"' },
 });

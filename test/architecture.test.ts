@@ -16,7 +16,20 @@ const ALLOWED: Record<string, readonly string[]> = {
   watcher: ['watcher', 'core', 'kernel', 'node:'],
   sim: ['sim', 'core', 'yaml', 'node:'],
   report: ['report', 'core', 'chalk', 'listr2'],
-  commands: ['commands', 'core', 'gates', 'drivers', 'cluster', 'run', 'watcher', 'sim', 'report', 'yaml', 'node:'],
+  commands: [
+    'commands',
+    'core',
+    'gates',
+    'drivers',
+    'cluster',
+    'run',
+    'watcher',
+    'sim',
+    'report',
+    'yaml',
+    'zod',
+    'node:',
+  ],
   // The program: it loads commands when they are called.
   '.': ['commands', 'core', 'report', 'commander'],
 };

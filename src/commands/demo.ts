@@ -36,7 +36,7 @@ const FAULTS = ['silent-service', 'none'] as const;
 /** The gates wait for no longer than the simulated cluster needs. */
 const GATES = { soak: '1s', settle: '2s', convergence: '30s', drain: '2s' };
 /** Batches that go well before the fault strikes. */
-const GOOD_BATCHES = 3;
+const GOOD_BATCHES = 2;
 
 export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<number> {
   const { to, nodes, services, batch, seed } = checked(options);

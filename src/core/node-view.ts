@@ -25,6 +25,8 @@ export interface NodeView {
   /** When the last line of each vantage was read, by our own clock (ms); undefined before the first. */
   readonly seenAt: Readonly<Partial<Record<Vantage, number>>>;
   readonly proxy: Readonly<Partial<Record<'main' | 'warm', ProxySample>>>;
+  /** Node's clock, Unix seconds, when a kube-proxy process (by its start) was first seen with all its rules written. */
+  readonly synced: Readonly<Partial<Record<'main' | 'warm', { readonly start: number; readonly at: number }>>>;
   readonly kernel?: KernelSample;
   readonly conntrack?: { readonly first: ConntrackSample; readonly last: ConntrackSample };
   readonly rounds: Readonly<Partial<Record<Vantage, ProbeTally>>>;
@@ -38,7 +40,7 @@ export interface NodeView {
 }
 
 export function emptyView(node: string): NodeView {
-  return { node, seenAt: {}, proxy: {}, rounds: {}, troubles: [] };
+  return { node, seenAt: {}, proxy: {}, synced: {}, rounds: {}, troubles: [] };
 }
 
 /** The view with one more line of the watcher at `vantage`, read at `now` (ms of our own clock). */
@@ -47,7 +49,7 @@ export function observe(view: NodeView, vantage: Vantage, line: Observation, now
   const seen: NodeView = { ...view, offset, seenAt: { ...view.seenAt, [vantage]: now } };
   switch (line.kind) {
     case 'proxy':
-      return { ...seen, proxy: { ...view.proxy, [line.slot]: line } };
+      return { ...seen, proxy: { ...view.proxy, [line.slot]: line }, synced: firstSync(view, line) };
     case 'kernel':
       return { ...seen, kernel: line };
     case 'conntrack':
@@ -60,6 +62,13 @@ export function observe(view: NodeView, vantage: Vantage, line: Observation, now
     case 'sweep':
       return seen;
   }
+}
+
+function firstSync(view: NodeView, { slot, processStart: start, families, t }: ProxySample): NodeView['synced'] {
+  const syncs = Object.values(families).map(f => f.lastSync ?? 0);
+  const whole = start !== null && syncs.length > 0 && syncs.every(s => s >= start);
+  if (!whole || view.synced[slot]?.start === start) return view.synced;
+  return { ...view.synced, [slot]: { start, at: Date.parse(t) / 1000 } };
 }
 
 /** The time of the node's clock at `now` of ours, ms. */

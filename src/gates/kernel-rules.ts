@@ -28,7 +28,7 @@ export const kernelRules = defineGate({
     if (!rules) return not(`the rules of mode ${mode} could not be read`);
     const flawed = !rules.present || (rules.missing?.length ?? 0) > 0;
     if (flawed && readBeforeSync(sample, node))
-      return not('the kernel was read before the last sync; it is read again');
+      return not('the kernel was read before the first sync; it is read again');
     if (!rules.present) {
       return {
         findings: [{ level: 'error', subject, message: `no ${mode} rules of kube-proxy are in the kernel` }],
@@ -50,9 +50,10 @@ export const kernelRules = defineGate({
   },
 });
 
-/** What is missing in a table that was read while kube-proxy was about to write it is no finding yet. */
+/** What is missing in a table that was read before kube-proxy had first written it is no finding yet. */
 function readBeforeSync(sample: KernelSample, node: NodeInFlip): boolean {
-  const families = Object.values(node.view.proxy[node.slot]?.families ?? {});
-  const lastSync = Math.max(0, ...families.map(f => f.lastSync ?? 0));
-  return Date.parse(sample.t) / 1000 <= lastSync;
+  const { synced, proxy } = node.view;
+  const { [node.slot]: first } = synced;
+  if (!first || first.start !== proxy[node.slot]?.processStart) return true;
+  return Date.parse(sample.t) / 1000 <= first.at;
 }

@@ -53,10 +53,10 @@ export class Red extends Error {
 }
 
 export function reasonOf(judgements: readonly Judgement[]): string {
-  return judgements
-    .filter(j => j.verdict !== 'pass')
-    .map(j => `${j.gate}: ${describe(j.findings.filter(f => f.level !== 'warning'))}`)
-    .join('; ');
+  const red = judgements.filter(j => j.verdict === 'fail');
+  // What could not be seen matters only where nothing failed.
+  const named = red.length > 0 ? red : judgements.filter(j => j.verdict === 'inconclusive');
+  return named.map(j => `${j.gate}: ${describe(j.findings.filter(f => f.level !== 'warning'))}`).join('; ');
 }
 
 function describe(findings: readonly Finding[]): string {

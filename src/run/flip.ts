@@ -5,7 +5,7 @@ import type { Step } from '../core/run-state.ts';
 import { needsSweep } from '../core/sweep.ts';
 import { type Engine, Halt, judgeUntilPassed, Red } from './engine.ts';
 import type { NodeWatch } from './node-watch.ts';
-import { startSweep } from './sweeper.ts';
+import { type Sweeping, startSweep } from './sweeper.ts';
 
 /** Time for watcher pods to start, image pull included, in seconds. */
 const WATCHER_SECONDS = 300;
@@ -53,12 +53,15 @@ export async function flipNode(flip: Flip): Promise<void> {
     if (flip.direction === 'forward' && !run.signal.aborted) await abort(flip);
     throw error;
   }
+  const sweeping = needsSweep(node.from, node.to)
+    ? await startSweep(engine, { node: node.name, left: node.from, now: node.to, serving: 'warm' })
+    : undefined;
   const released = run.clock.monotonic();
   await step(flip, 'release', () => driver.release(run, node));
   times.proxy += (run.clock.monotonic() - released) / 1000;
   flip.onReleased?.();
   try {
-    await settleIn(flip, times);
+    await settleIn(flip, times, sweeping);
   } catch (error) {
     if (flip.direction === 'back' || run.signal.aborted) throw error;
     if (error instanceof Red && error.inconclusive) throw error;
@@ -70,16 +73,17 @@ export async function flipNode(flip: Flip): Promise<void> {
   finish(flip, times);
 }
 
-/** After the old kube-proxy went: hand over, sweep, verify. */
-async function settleIn(flip: Flip, times: Times): Promise<void> {
+/**
+ * After the old kube-proxy went: what it left is swept while the warm one serves, so that no start-up cleanup finds anything;
+ * then hand over and verify.
+ */
+async function settleIn(flip: Flip, times: Times, sweeping: Sweeping | undefined): Promise<void> {
   const { engine, node, watch } = flip;
-  const { driver, run } = engine;
-  const asked = watch.now();
-  const sweeping = needsSweep(node.from, node.to) ? await startSweep(engine, node.name, node.from, node.to) : undefined;
-  await step(flip, 'hand-over', () => driver.handOver(run, node));
   await step(flip, 'sweep', async () => {
     await sweeping?.finished();
   });
+  const asked = watch.now();
+  await step(flip, 'hand-over', () => engine.driver.handOver(engine.run, node));
   await step(flip, 'verify', () => gates(flip, 'after-node', 'main', asked));
   times.proxy += watch.startSeconds('main', asked);
   await soak(flip, asked);
@@ -149,7 +153,7 @@ async function abort(flip: Flip): Promise<void> {
     for: `the flip to be called off; ${node.from} serves as before`,
   });
   await engine.driver.cool(engine.run, node);
-  const sweeping = await startSweep(engine, node.name, node.to, node.from);
+  const sweeping = await startSweep(engine, { node: node.name, left: node.to, now: node.from, serving: 'main' });
   await sweeping.finished();
   engine.journal.append({ event: 'node-back', batch: flip.batch, node: node.name, mode: node.from });
 }

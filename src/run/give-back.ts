@@ -179,7 +179,7 @@ async function openNodes(engine: Engine, only: string | undefined): Promise<Open
 /** A node whose own kube-proxy was never released: only what the warm one brought has to go. */
 async function callOff(engine: Engine, node: FlipNode): Promise<void> {
   await engine.driver.cool(engine.run, node);
-  const sweeping = await startSweep(engine, node.name, node.from, node.to);
+  const sweeping = await startSweep(engine, { node: node.name, left: node.from, now: node.to, serving: 'main' });
   await sweeping.finished();
 }
 

@@ -32,7 +32,14 @@ export function watcherPod(options: PodOptions, vantage: Vantage): KubeObject {
 }
 
 export function sweeperPod(
-  options: PodOptions & { left: Mode; now: Mode; drain: number; wait: number; exclude: string[] },
+  options: PodOptions & {
+    left: Mode;
+    now: Mode;
+    drain: number;
+    wait: number;
+    exclude: string[];
+    serving: 'main' | 'warm';
+  },
 ): KubeObject {
   const args = [
     'sweep',
@@ -45,7 +52,9 @@ export function sweeperPod(
     '--wait',
     String(options.wait),
   ];
-  args.push('--main', ports(options.main ?? MAIN_PORTS));
+  const main = options.main ?? MAIN_PORTS;
+  if (options.serving === 'main') args.push('--serving', ports(main));
+  else args.push('--serving', ports(WARM_PORTS), '--gone', ports(main));
   if (options.exclude.length > 0) args.push('--exclude-cidrs', options.exclude.join(','));
   const pod = basePod(options, `sweep-${options.left}-${options.node}`, PARTS.sweeper, args);
   onHost(pod);

@@ -11,20 +11,20 @@ export interface Sweeping {
   finished(): Promise<SweepSample>;
 }
 
+export interface Sweep {
+  readonly node: string;
+  readonly left: Mode;
+  readonly now: Mode;
+  /** Whose word counts for `now`: the node's own kube-proxy, or the warm one once the node's own has gone. */
+  readonly serving: 'main' | 'warm';
+}
+
 /** Starts the sweeper of a node. It waits on the node itself until `now` serves there, so it may be started early. */
-export async function startSweep(engine: Engine, node: string, left: Mode, now: Mode): Promise<Sweeping> {
+export async function startSweep(engine: Engine, { node, left, now, serving }: Sweep): Promise<Sweeping> {
   const { run } = engine;
   const { convergence, drain } = run.plan.playbook.gates;
-  const options = {
-    run: run.id,
-    image: engine.watcherImage,
-    node,
-    left,
-    now,
-    drain,
-    wait: convergence,
-    exclude: [...engine.excludeCIDRs],
-  };
+  const waits = { drain, wait: convergence, exclude: [...engine.excludeCIDRs], serving };
+  const options = { run: run.id, image: engine.watcherImage, node, left, now, ...waits };
   const pod = sweeperPod(options);
   await createFresh(run, pod);
   const ref = { kind: 'Pod' as const, namespace: NAMESPACE, name: pod.metadata.name };

@@ -23,6 +23,10 @@ export type Fate =
   | { kind: 'untouched' };
 
 export class Kernel {
+  /** Packets of kept connections are held back while ip_vs hands them over. */
+  held = false;
+  /** Connections that conntrack took over from ip_vs, `client:port`. */
+  readonly adopted = new Set<string>();
   readonly iptables = { IPv4: new Iptables(), IPv6: new Iptables() };
   readonly nft: { ip?: NftTable; ip6?: NftTable } = {};
   readonly ipvs = new Ipvs();

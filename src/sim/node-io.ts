@@ -32,7 +32,7 @@ export function nodeIo(run: ContainerRun, world: World): NodeIo {
     },
     async run(program, args, input) {
       await pause(ANSWER_MS);
-      return runTool(kernel, program, args, input);
+      return runTool(kernel, program, args, input, hostNetwork ? world.traffic.ipvsConnections(node.name) : []);
     },
     async dial(target: ProbeTarget, timeoutMs) {
       const protocol = target.protocol === 'TCP' ? 'tcp' : 'udp';

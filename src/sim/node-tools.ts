@@ -1,8 +1,10 @@
 // The programs that watchers and sweepers run on a node, and the files they read.
 
+import { conntrackTool } from './conntrack-tool.ts';
 import { restore } from './iptables-restore.ts';
 import type { Ipvs, VirtualServer } from './ipvs.ts';
 import type { Kernel } from './kernel.ts';
+import type { IpvsConnection } from './node-files.ts';
 import { METAINFO, renderNft } from './render-nft.ts';
 
 export interface Result {
@@ -19,7 +21,13 @@ const failed = (stderr: string, code = 1): Result => ({
 });
 
 /** Runs a program; one that is not installed gives code 127. */
-export function runTool(kernel: Kernel, program: string, args: readonly string[], input = ''): Result {
+export function runTool(
+  kernel: Kernel,
+  program: string,
+  args: readonly string[],
+  input = '',
+  connections: readonly IpvsConnection[] = [],
+): Result {
   const name = program.slice(program.lastIndexOf('/') + 1);
   const tables = /^(ip6?)tables(?:-(nft|legacy))?-(save|restore)$/.exec(name);
   if (tables) {
@@ -32,6 +40,8 @@ export function runTool(kernel: Kernel, program: string, args: readonly string[]
     return why === undefined ? done() : failed(why);
   }
   switch (name) {
+    case 'conntrack':
+      return conntrackTool(kernel, args, connections);
     case 'nft':
       return nft(kernel, args);
     case 'ipset':
@@ -61,6 +71,15 @@ function nft(kernel: Kernel, args: readonly string[]): Result {
       .filter(f => kernel.nft[f])
       .map(f => ({ table: { family: f, name: 'kube-proxy', handle: 11 } }));
     return done(`${JSON.stringify({ nftables: [METAINFO, ...tables] })}\n`);
+  }
+  // Whatever is loaded here holds packets back: nothing else loads a script.
+  if (args.includes('-f')) {
+    kernel.held = true;
+    return done();
+  }
+  if (verb === 'delete' && name === 'proxyctl-adopt') {
+    kernel.held = false;
+    return done();
   }
   if (what !== 'table' || (family !== 'ip' && family !== 'ip6'))
     return failed('Error: syntax error, unexpected end of file');

@@ -119,7 +119,7 @@ export class Traffic {
   /** What ip_vs of a node keeps. */
   ipvsConnections(node: string): IpvsConnection[] {
     return this.clients.flatMap(({ node: own, ip, kept }) =>
-      kept?.server !== undefined && own.name === node
+      kept?.server !== undefined && own.name === node && own.kernel.ipvs.servers.has(kept.server)
         ? [{ client: ip, clientPort: kept.port, server: kept.server, backend: kept.backend }]
         : [],
     );
@@ -167,8 +167,10 @@ export class Traffic {
   private keep(client: Client, targets: readonly ServicePort[], keepMs: number): void {
     const { kept, node } = client;
     const { network, random } = this.parts;
-    if (node.down) return;
+    if (node.down || node.kernel.held) return;
     if (kept) {
+      // Handed over: conntrack translates it from now on.
+      if (node.kernel.adopted.delete(`${client.ip}:${kept.port}`)) delete kept.server;
       const lost = kept.server !== undefined && !node.kernel.ipvs.servers.has(kept.server);
       if (lost) this.broken++;
       const over = Date.now() > kept.until || !network.alive(kept.backend.slice(0, kept.backend.lastIndexOf(':')));

@@ -8,7 +8,8 @@ import type { SweepOptions } from './sweep.ts';
 import type { WatchOptions } from './watch.ts';
 
 export const USAGE = `usage: watcher watch --node NAME --vantage host|pod --targets FILE --main METRICS,HEALTHZ --warm METRICS,HEALTHZ
-       watcher sweep --left MODE --now MODE --drain SECONDS --wait SECONDS --main METRICS,HEALTHZ [--exclude-cidrs A,B]`;
+       watcher sweep --left MODE --now MODE --drain SECONDS --wait SECONDS --serving METRICS,HEALTHZ
+                     [--gone METRICS,HEALTHZ] [--exclude-cidrs A,B]`;
 
 export type Command =
   | { command: 'help' }
@@ -17,7 +18,7 @@ export type Command =
 
 const OPTIONS: Record<string, readonly string[]> = {
   watch: ['node', 'vantage', 'targets', 'main', 'warm'],
-  sweep: ['left', 'now', 'drain', 'wait', 'main', 'exclude-cidrs'],
+  sweep: ['left', 'now', 'drain', 'wait', 'serving', 'gone', 'exclude-cidrs'],
 };
 
 /** Throws ProxyctlError with exit code 64 and one line that says what is wrong. */
@@ -27,7 +28,6 @@ export function parseArguments(argv: readonly string[]): Command {
   const names = OPTIONS[command];
   if (names === undefined) throw wrong(`unknown command "${command}", there are watch and sweep`);
   const given = new Given(rest, names);
-  const main = given.ports('main');
   if (command === 'watch') {
     const text = given.text('vantage');
     const vantage = VANTAGES.find(v => v === text);
@@ -35,7 +35,7 @@ export function parseArguments(argv: readonly string[]): Command {
     const options = {
       node: given.text('node'),
       vantage,
-      mainPorts: main,
+      mainPorts: given.ports('main'),
       warmPorts: given.ports('warm'),
     };
     return { command: 'watch', targetsFile: given.text('targets'), options };
@@ -47,7 +47,8 @@ export function parseArguments(argv: readonly string[]): Command {
       now: given.mode('now'),
       drainSeconds: given.seconds('drain'),
       waitSeconds: given.seconds('wait'),
-      mainPorts: main,
+      servingPorts: given.ports('serving'),
+      ...(given.has('gone') ? { gonePorts: given.ports('gone') } : {}),
       excludeCIDRs: given.cidrs('exclude-cidrs'),
     },
   };
@@ -63,6 +64,10 @@ class Given {
     } catch (error) {
       throw wrong(error instanceof Error ? error.message : String(error));
     }
+  }
+
+  has(name: string): boolean {
+    return this.values[name] !== undefined;
   }
 
   text(name: string): string {

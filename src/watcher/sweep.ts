@@ -9,7 +9,7 @@ import { foldNames, type Leftovers, leftoverNames, leftovers } from '../kernel/l
 import { adoptAround, canAdopt } from './adopt.ts';
 import { collectKernel, readIfThere } from './collect.ts';
 import { pause } from './pace.ts';
-import { lookAtProxy, type Ports } from './proxy.ts';
+import { lookAtProxy, type Ports, proxyMode } from './proxy.ts';
 import { Remover } from './remove.ts';
 import { Report } from './report.ts';
 
@@ -20,7 +20,10 @@ export interface SweepOptions {
   readonly drainSeconds: number;
   /** `now` is given so long to serve. */
   readonly waitSeconds: number;
-  readonly mainPorts: Ports;
+  /** Ports of the kube-proxy that must serve in mode `now` before anything is touched. */
+  readonly servingPorts: Ports;
+  /** Ports at which no kube-proxy may answer any more: the one that wrote what is swept. */
+  readonly gonePorts?: Ports;
   /** Virtual servers in these ranges are not kube-proxy's (`ipvs.excludeCIDRs`). */
   readonly excludeCIDRs?: readonly string[];
 }
@@ -93,8 +96,9 @@ class Sweeper {
   }
 
   private async obstacle(): Promise<string | undefined> {
-    const { now, mainPorts } = this.options;
-    const { state } = await lookAtProxy(this.io, mainPorts);
+    const { now, servingPorts, gonePorts } = this.options;
+    if (gonePorts && (await proxyMode(this.io, gonePorts)) !== undefined) return "the node's old kube-proxy still runs";
+    const { state } = await lookAtProxy(this.io, servingPorts);
     if (!state.up || state.mode === null) return "the node's kube-proxy does not answer";
     if (state.mode !== now) return `the node's kube-proxy is in mode ${state.mode}, not ${now}`;
     const families = Object.entries(state.families);

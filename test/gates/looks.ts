@@ -152,6 +152,7 @@ export function view(over: Partial<NodeView> = {}): NodeView {
     node: 'n1',
     seenAt: { host: NOW - 500, pod: NOW - 500 },
     proxy: { main: proxySample(), warm: proxySample({ slot: 'warm' }) },
+    synced: { main: { start: ASKED + 1, at: ASKED + 31 }, warm: { start: ASKED + 1, at: ASKED + 31 } },
     kernel: kernelSample(),
     conntrack: { first: conntrackSample(), last: conntrackSample() },
     rounds: { host: tally(), pod: tally() },

@@ -193,7 +193,7 @@ describe('between iptables and ipvs', () => {
         now: to,
         drainSeconds: 0,
         waitSeconds: 2,
-        mainPorts: { metrics: 10249, healthz: 10256 },
+        servingPorts: { metrics: 10249, healthz: 10256 },
       };
       return (await sweep(listen, options, signal)) ? 0 : 1;
     };

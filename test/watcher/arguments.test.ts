@@ -3,7 +3,7 @@ import { ProxyctlError } from '../../src/core/errors.ts';
 import { parseArguments } from '../../src/watcher/arguments.ts';
 
 const WATCH = 'watch --node n1 --vantage pod --targets /t.json --main 10249,10256 --warm 10349,10356';
-const SWEEP = 'sweep --left ipvs --now nftables --drain 30 --wait 300 --main 10249,10256';
+const SWEEP = 'sweep --left ipvs --now nftables --drain 30 --wait 300 --serving 10349,10356 --gone 10249,10256';
 const parse = (text: string) => parseArguments(text.split(' '));
 
 describe('the arguments of the program on a node', () => {
@@ -25,7 +25,8 @@ describe('the arguments of the program on a node', () => {
         now: 'nftables',
         drainSeconds: 30,
         waitSeconds: 300,
-        mainPorts: { metrics: 10249, healthz: 10256 },
+        servingPorts: { metrics: 10349, healthz: 10356 },
+        gonePorts: { metrics: 10249, healthz: 10256 },
         excludeCIDRs: ['10.0.0.0/8', 'fd00::/64'],
       },
     });

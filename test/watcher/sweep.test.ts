@@ -95,7 +95,7 @@ function restored(save: string, script: string): string {
   return `${head}*${table}\n${lines.join('\n')}COMMIT${tail.join('COMMIT')}`;
 }
 
-const OPTIONS: SweepOptions = { left: 'ipvs', now: 'iptables', drainSeconds: 30, waitSeconds: 60, mainPorts: MAIN };
+const OPTIONS: SweepOptions = { left: 'ipvs', now: 'iptables', drainSeconds: 30, waitSeconds: 60, servingPorts: MAIN };
 const swept = (fake: FakeNode, options: Partial<SweepOptions> = {}) =>
   fake.finish(sweep(fake, { ...OPTIONS, ...options }, new AbortController().signal));
 const changes = (fake: FakeNode) =>

@@ -127,15 +127,15 @@ describe('the watcher on the host network', () => {
     let looks = 0;
     const quick = fake.run.bind(fake);
     fake.run = async (program, args, input) => {
-      if (program === 'ipset') {
+      if (program === 'iptables-nft-save') {
         looks++;
         await fake.sleep(2000);
       }
       return quick(program, args, input);
     };
-    await watched(fake, 20_500);
+    await watched(fake, 45_500);
     expect(looks).toBe(3);
-    expect(fake.of('round')).toHaveLength(21);
+    expect(fake.of('round')).toHaveLength(46);
   });
 });
 

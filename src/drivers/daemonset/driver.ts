@@ -36,8 +36,7 @@ export const daemonsetDriver: Driver = {
       const map = modeConfigMap(run.id, run.originals, mode, editsFor(run, mode));
       await createOnce(run, map, { kind: 'ConfigMap', namespace, name: map.metadata.name }, LABEL_RUN);
     }
-    const leavesIpvs = run.plan.batches.some(b => b.nodes.some(n => n.from === 'ipvs'));
-    const daemonSet = modeDaemonSet(run.id, run.originals, run.plan.to, leavesIpvs);
+    const daemonSet = modeDaemonSet(run.id, run.originals, run.plan.to);
     await createOnce(run, daemonSet, { kind: 'DaemonSet', namespace, name: daemonSet.metadata.name }, LABEL_RUN);
     // One patch sets OnDelete and the template, so that no controller ever sees the new template under RollingUpdate.
     await patchFenced(run, originalRef(run), object => {

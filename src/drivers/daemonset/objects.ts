@@ -124,11 +124,8 @@ function withShadow(spec: PodSpec, container: Container, mode: Mode): void {
   container.env = [...others, { name: 'PATH', value: `${SHADOW_PATH}:${path}` }];
 }
 
-/**
- * The DaemonSet that serves nodes labelled with a mode. `keepIpvs`: its start-up cleanup must not touch what the nodes leave,
- * because cutting ipvs cuts its connections; the sweep removes it later.
- */
-export function modeDaemonSet(run: string, originals: Originals, mode: Mode, keepIpvs: boolean): KubeObject {
+/** The DaemonSet that serves nodes labelled with a mode. */
+export function modeDaemonSet(run: string, originals: Originals, mode: Mode): KubeObject {
   const { metadata, spec } = originals.daemonSet;
   const template = withConfigMap(templateOf(originals.daemonSet), originals, mode);
   const name = modeDaemonSetName(originals, mode);
@@ -138,7 +135,6 @@ export function modeDaemonSet(run: string, originals: Originals, mode: Mode, kee
     labels: { ...template.metadata?.labels, ...selector, ...labels(run, PARTS.proxy) },
   };
   template.spec.nodeSelector = { ...template.spec.nodeSelector, [LABEL_MODE]: mode };
-  if (keepIpvs && mode === 'nftables') withShadow(template.spec, proxyContainer(template.spec, originals), mode);
   return {
     apiVersion: 'apps/v1',
     kind: 'DaemonSet',

@@ -1,0 +1,102 @@
+// The testbed over the embedded cluster: its traffic is the witness, its nodes' kernels are the truth.
+import { startSim } from '../../src/commands/sim-cluster.ts';
+import type { Mode } from '../../src/core/mode.ts';
+import { procFile } from '../../src/sim/node-files.ts';
+import { runTool } from '../../src/sim/node-tools.ts';
+import type { Sim } from '../../src/sim/sim.ts';
+import { runCli, tempFile } from '../cli/run-cli.ts';
+import { comparable, type NodeTruth, type Testbed } from './testbed.ts';
+
+/** kubelet's own, which stay in every mode. */
+const KUBELETS = /^KUBE-(FIREWALL|KUBELET-CANARY|IPTABLES-HINT)$/;
+const SHARED_CHAINS = /^KUBE-(SERVICES|POSTROUTING|MARK-MASQ|FORWARD|PROXY-FIREWALL)$/;
+const IPVS_CHAINS =
+  /^KUBE-(NODE-PORT|LOAD-BALANCER|IPVS-FILTER|IPVS-OUT-FILTER|SOURCE-RANGES-FIREWALL|FIREWALL-CHECK)$/;
+const KINDS = new Set([
+  'Node',
+  'Namespace',
+  'ServiceAccount',
+  'ConfigMap',
+  'DaemonSet',
+  'ControllerRevision',
+  'Service',
+  'Lease',
+]);
+/** The gates wait for no longer than simulated nodes need. */
+const PLAYBOOK = 'gates: { soak: 1s, settle: 3s, convergence: 60s, drain: 3s }\n';
+
+export interface EmbeddedTestbed extends Testbed {
+  readonly sim: Sim;
+}
+
+export async function embeddedTestbed(mode: Mode, seed: number): Promise<EmbeddedTestbed> {
+  const sim = await startSim({ nodes: 3, namespaces: 6, services: 30, mode, seed });
+  const kubeconfig = tempFile('kubeconfig', sim.kubeconfig());
+  const playbook = tempFile('playbook.yaml', PLAYBOOK);
+  return {
+    name: 'embedded',
+    sim,
+    proxyctl: (command = '', ...args) => {
+      const wishes = command === 'migrate' ? ['--playbook', playbook] : [];
+      return runCli(['--kubeconfig', kubeconfig, command, ...wishes, ...args]);
+    },
+    async witness() {
+      sim.traffic.reset();
+      sim.traffic.start({ clients: 3, rate: 60 });
+      return {
+        async finished() {
+          const { tcp, udp, kept } = sim.traffic.totals();
+          sim.traffic.stop();
+          return {
+            tcp: tcp.attempted,
+            tcpFailed: tcp.failed,
+            udp: udp.attempted,
+            udpFailed: udp.failed,
+            keptBroken: kept.broken,
+          };
+        },
+      };
+    },
+    truth: async () => sim.nodes.map(node => truthOf(sim, node.name)),
+    async objects() {
+      const entries = sim.store.dump().filter(object => KINDS.has(object.kind));
+      return new Map(
+        entries.map(({ revision: _revision, ...object }) => [
+          `${object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`,
+          comparable(object),
+        ]),
+      );
+    },
+    close: () => sim.close(),
+  };
+}
+
+function truthOf(sim: Sim, name: string): NodeTruth {
+  const node = sim.node(name);
+  const run = (program: string, ...args: string[]) => runTool(node.kernel, program, args).stdout;
+  const saved = `${run('iptables-nft-save')}${run('ip6tables-nft-save')}`;
+  const chains = [...new Set([...saved.matchAll(/^:(KUBE-\S+)/gm)].map(m => m[1] ?? ''))].filter(
+    c => !KUBELETS.test(c),
+  );
+  const listed = procFile(node.kernel, '/proc/net/ip_vs', true, []) ?? '';
+  const servers = listed.split('\n').filter(line => /^(TCP|UDP)/.test(line));
+  const sets = run('ipset', 'list', '-n')
+    .split('\n')
+    .filter(line => line.startsWith('KUBE'));
+  const device = run('ip', '-o', 'addr', 'show', 'dev', 'kube-ipvs0').trim();
+  const tables = ['ip', 'ip6'].map(family => run('nft', '-j', 'list', 'table', family, 'kube-proxy'));
+  const mode = node.proxyMode ?? '';
+  const shared = chains.filter(c => SHARED_CHAINS.test(c));
+  return {
+    name,
+    mode,
+    rules: {
+      nftables: tables.filter(text => text.includes('"kube-proxy"')).map(() => 'table kube-proxy'),
+      iptables: [
+        ...chains.filter(c => !SHARED_CHAINS.test(c) && !IPVS_CHAINS.test(c)),
+        ...(mode === 'ipvs' ? [] : shared),
+      ],
+      ipvs: [...chains.filter(c => IPVS_CHAINS.test(c)), ...servers, ...sets, ...(device === '' ? [] : ['kube-ipvs0'])],
+    },
+  };
+}
