@@ -95,6 +95,7 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
     .description('what a migration must not start without; for CI, reads only (exit 20 when something was found)')
     .option('--inventory <file>', 'check this inventory instead of the cluster')
     .option('--output <format>', 'text, json or junit')
+    .option('--strict', 'exit 20 as well when something could not be looked at')
     .addHelpText('after', '\nExample:\n  proxyctl preflight --to nftables --output junit > preflight.xml')
     .action(async options =>
       action(async io => (await import('./commands/preflight.ts')).preflightCommand(io, options)),

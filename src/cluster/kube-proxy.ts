@@ -186,6 +186,8 @@ const OWNER_PREFIXES = [
   'argocd.argoproj.io/',
   'kustomize.toolkit.fluxcd.io/',
   'helm.toolkit.fluxcd.io/',
+  'resources.gardener.cloud/',
+  'kubernetes.azure.com/',
 ];
 /** Field managers of tools that put back what others change; kubectl, kubeadm and the controllers do not. */
 const OWNER_MANAGERS = /^(eks|argocd|flux|kustomize-controller|helm|(kube-)?addon-manager)/i;

@@ -74,7 +74,7 @@ export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<
     const base = { cluster, inventory, record, stop, kill };
     const victim = options.fault === 'none' ? undefined : victimOf(plan);
     const there = await runAction(demo, { ...base, held, action: 'migrate' }, engine => {
-      if (victim) engine.journal.subscribe(event => strike(sim, victim, event, io));
+      if (victim) engine.journal.subscribe(striker(sim, victim, io));
       return migrate(engine);
     });
     io.err('');
@@ -100,19 +100,29 @@ interface Victim {
   node: string;
 }
 
-/** A Service that a late batch exposes, on the first node of that batch. */
-function victimOf(plan: Plan): Victim | undefined {
-  const batch = plan.batches[Math.min(GOOD_BATCHES, plan.batches.length - 1)];
-  const service = batch?.services.find(s => !s.startsWith('kube-system/') && !s.startsWith('default/'));
-  const node = batch?.nodes[0]?.name;
-  return service === undefined || node === undefined ? undefined : { service, node };
+/** A Service that a late batch exposes, on the first node of that batch; of an earlier batch where no late one exposes any. */
+function victimOf(plan: Plan): Victim {
+  const late = plan.batches.slice(GOOD_BATCHES);
+  for (const batch of [...late, ...plan.batches.slice(0, GOOD_BATCHES).reverse()]) {
+    const service = batch.services.find(s => !s.startsWith('kube-system/') && !s.startsWith('default/'));
+    const node = batch.nodes[0]?.name;
+    if (service !== undefined && node !== undefined) return { service, node };
+  }
+  throw new ProxyctlError(
+    'this cluster has no Service to break; ask for more --services, or for --fault none',
+    EXIT.usage,
+  );
 }
 
-/** Once the node has been handed over, the Service silently loses its rules there. */
-function strike(sim: Sim, { service, node }: Victim, event: RunEvent, io: CommandIo): void {
-  if (event.event !== 'step-intended' || event.step !== 'verify' || event.node !== node) return;
-  sim.fault.silentService(node, service);
-  io.err(`(fault: the rules of ${service} vanish on ${node}; its kube-proxy reports success)`);
+/** Once the node has been handed over, the Service silently loses its rules there; on the way back nothing is done to it. */
+function striker(sim: Sim, { service, node }: Victim, io: CommandIo): (event: RunEvent) => void {
+  let struck = false;
+  return event => {
+    if (struck || event.event !== 'step-intended' || event.step !== 'verify' || event.node !== node) return;
+    struck = true;
+    sim.fault.silentService(node, service);
+    io.err(`(fault: the rules of ${service} vanish on ${node}; its kube-proxy reports success)`);
+  };
 }
 
 function checked(options: DemoOptions): { to: Mode; nodes: number; services: number; batch: number; seed: number } {

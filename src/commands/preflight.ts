@@ -15,6 +15,13 @@ import { inventoryOf, openCluster } from './session.ts';
 
 const FORMATS = ['text', 'json', 'junit'] as const;
 
+export interface PreflightOptions extends Wishes {
+  inventory?: string;
+  output?: string;
+  /** What could not be looked at counts as a finding. */
+  strict?: boolean;
+}
+
 /** The preflight gates, their accepted errors turned into warnings. */
 export async function judgePreflight(
   inventory: Inventory,
@@ -36,10 +43,7 @@ export async function judgePreflight(
   return acceptFindings(await runGates(gates, look), playbook.preflight.accept);
 }
 
-export async function preflightCommand(
-  io: CommandIo,
-  options: Wishes & { inventory?: string; output?: string },
-): Promise<number> {
+export async function preflightCommand(io: CommandIo, options: PreflightOptions): Promise<number> {
   const output = options.output ?? io.options.format;
   if (!FORMATS.some(f => f === output))
     throw new ProxyctlError(`--output takes ${FORMATS.join(', ')}; got '${output}'`, EXIT.usage);
@@ -47,12 +51,12 @@ export async function preflightCommand(
   if (options.inventory !== undefined) {
     const inventory = readInventory(options.inventory);
     io.err(`${clusterLine(inventory.cluster)}  (inventory of ${inventory.takenAt})`);
-    return render(io, output, inventory, targetOf(inventory, playbook), playbook);
+    return render(io, { ...options, output }, inventory, playbook);
   }
   const cluster = await openCluster(io);
   try {
     const inventory = await inventoryOf(cluster);
-    return await render(io, output, inventory, targetOf(inventory, playbook), playbook, cluster);
+    return await render(io, { ...options, output }, inventory, playbook, cluster);
   } finally {
     cluster.close();
   }
@@ -60,16 +64,17 @@ export async function preflightCommand(
 
 async function render(
   io: CommandIo,
-  output: string,
+  { output, strict }: PreflightOptions,
   inventory: Inventory,
-  to: Mode,
   playbook: Playbook,
   cluster?: Cluster,
 ): Promise<number> {
+  const to = targetOf(inventory, playbook);
   const judgements = await judgePreflight(inventory, to, playbook, cluster);
   const report = preflightReport({ madeAt: new Date().toISOString(), cluster: inventory.cluster, to, judgements });
   if (output === 'json') io.out(preflightJson(report));
   else if (output === 'junit') io.out(preflightJunit(report));
   else io.out(preflightText(report, io.paintOut));
-  return judgements.some(j => j.verdict === 'fail') ? EXIT.findings : EXIT.done;
+  const bad = strict ? report.verdict !== 'pass' : report.verdict === 'fail';
+  return bad ? EXIT.findings : EXIT.done;
 }

@@ -29,7 +29,7 @@ export function migrateAccess(proxyNamespace = 'kube-system'): Access[] {
     ...rows('', 'serviceaccounts', ['create'], own),
     ...rows('', 'pods', ['get', 'list', 'create', 'delete'], own),
     ...rows('', 'pods/log', ['get'], own),
-    ...rows('', 'configmaps', ['get', 'list', 'create', 'delete'], own),
+    ...rows('', 'configmaps', ['get', 'list', 'create', 'patch'], own),
     ...rows('coordination.k8s.io', 'leases', ['get', 'create', 'patch'], own),
   ];
 }

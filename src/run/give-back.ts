@@ -38,7 +38,7 @@ export async function rollback(engine: Engine, only?: string): Promise<Ending> {
         if (!(error instanceof Red)) throw error;
         stuck.push(`${node.name} (${error.message})`);
       }
-      if (touched !== 'flipped') watches.stop(node.name);
+      watches.leave(node.name);
     }
     if (stuck.length > 0) {
       return {
@@ -87,7 +87,8 @@ export async function finalize(engine: Engine): Promise<Ending> {
       const asked = watch.now();
       await driver.handOver(run, node);
       await steady(engine, watch, node, asked);
-      journal.append({ event: 'note', text: `${name}: ${batch} given back` });
+      journal.append({ event: 'node-back', batch, node: name, mode: run.plan.to });
+      watches.leave(name);
     }
     await leave(engine, watches, run.plan.to);
     return {

@@ -1,6 +1,9 @@
 import type { Engine } from './engine.ts';
 import { NodeWatch } from './node-watch.ts';
 
+/** Nodes whose watchers may stay for a second visit; beyond that they would be a load of their own. */
+const KEPT = 10;
+
 /** The watchers of the nodes in hand. The next node's start while this one flips, so that nobody waits for them. */
 export class Watches {
   private readonly started = new Map<string, Promise<NodeWatch>>();
@@ -31,6 +34,11 @@ export class Watches {
     const starting = this.started.get(node);
     this.started.delete(node);
     if (starting) this.stopping.push(starting.then(watch => watch.stop()));
+  }
+
+  /** The node may be visited once more: its watchers stay while there are few. */
+  leave(node: string): void {
+    if (this.started.size > KEPT) this.stop(node);
   }
 
   /** All watchers away. Failures are noted, not thrown: whatever removes our namespace removes them too. */

@@ -22,6 +22,8 @@ export interface WatchOptions {
   readonly warmPorts: Ports;
   /** Between the starts of two looks; 1000. */
   readonly intervalMs?: number;
+  /** Between the starts of two probe rounds; 2000, and 10 for each target where that is more. */
+  readonly probeIntervalMs?: number;
   /** For one dial; 2000. */
   readonly timeoutMs?: number;
 }
@@ -49,7 +51,8 @@ export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSign
       }
     });
   // Each in a loop of its own: none waits for another.
-  const loops = [repeat('probes', {}, prober(io, options, report, signal))];
+  const probeIntervalMs = options.probeIntervalMs ?? Math.max(2000, options.targets.targets.length * 10);
+  const loops = [repeat('probes', { intervalMs: probeIntervalMs }, prober(io, options, report, signal))];
   if (vantage === 'host') {
     const nudge = new Nudge();
     loops.push(repeat('kube-proxy', {}, proxyWatch(io, 'main', mainPorts, report, nudge)));

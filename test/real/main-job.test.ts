@@ -33,9 +33,20 @@ describe('a cluster in iptables mode', () => {
   it.runIf(ALL)('iptables -> ipvs stays', async () => {
     rows.push(...(await thereToStay(bed, 'iptables', 'ipvs')));
   });
+});
 
-  it.runIf(ALL)('ipvs -> nftables and back loses nothing and leaves nothing', async () => {
+describe.runIf(ALL)('a cluster in ipvs mode', () => {
+  beforeAll(async () => {
+    freshCluster('ipvs');
+    await layOut();
+  });
+
+  it('ipvs -> nftables and back loses nothing and leaves nothing', async () => {
     rows.push(...(await thereAndBack(bed, 'ipvs', 'nftables')));
+  });
+
+  it('ipvs -> iptables stays', async () => {
+    rows.push(...(await thereToStay(bed, 'ipvs', 'iptables')));
   });
 });
 
@@ -47,9 +58,5 @@ describe.runIf(ALL)('a cluster in nftables mode', () => {
 
   it('nftables -> ipvs stays', async () => {
     rows.push(...(await thereToStay(bed, 'nftables', 'ipvs')));
-  });
-
-  it('ipvs -> iptables stays', async () => {
-    rows.push(...(await thereToStay(bed, 'ipvs', 'iptables')));
   });
 });

@@ -12,7 +12,7 @@ export default defineConfig({
     include: ['test/real/**/*.test.ts'],
     globalSetup: ['test/build-once.ts', 'test/real/cluster.ts'],
     fileParallelism: false,
-    testTimeout: 900_000,
+    testTimeout: 2_400_000,
     hookTimeout: 900_000,
     bail: 1,
   },

@@ -23,7 +23,7 @@ const KINDS = new Set([
   'Lease',
 ]);
 /** The gates wait for no longer than simulated nodes need. */
-const PLAYBOOK = 'gates: { soak: 1s, settle: 3s, convergence: 60s, drain: 3s }\n';
+const PLAYBOOK = 'gates: { soak: 1s, settle: 3s, convergence: 25s, drain: 3s }\n';
 
 export interface EmbeddedTestbed extends Testbed {
   readonly sim: Sim;

@@ -33,7 +33,7 @@ describe.concurrent.each(DIRECTIONS)('%s -> %s', (from, to) => {
 describe.concurrent('a Service that breaks silently after the flip', () => {
   it('is named, its node goes back, the run halts; then everything goes back', {
     timeout: TIMEOUT,
-  }, async () => {
+  }, async context => {
     const bed = await fresh(context, 'iptables', 13);
     const before = await bed.objects();
     const node = bed.sim.nodes[1]?.name ?? '';

@@ -41,7 +41,7 @@ async function watched(fake: FakeNode, ms: number, options: Partial<WatchOptions
   const targets = { version: 1 as const, targets: TARGETS };
   const ended = watch(
     fake,
-    { node: 'node1', vantage: 'host', targets, mainPorts: MAIN, warmPorts: WARM, ...options },
+    { node: 'node1', vantage: 'host', targets, mainPorts: MAIN, warmPorts: WARM, probeIntervalMs: 1000, ...options },
     abort.signal,
   );
   await fake.pass(ms);

@@ -11,15 +11,23 @@ import {
   metadataOps,
   modeConfigMap,
   modeDaemonSet,
-  modeDaemonSetName,
   SHADOW_NAME,
   shadowConfigMap,
   warmPod,
   warmPodName,
 } from './objects.ts';
-
-/** Longest wait for a pod to come or go, in seconds; convergence has its own limit in the playbook. */
-const POD_SECONDS = 180;
+import {
+  controlledBy,
+  currentHash,
+  gone,
+  holdsRule,
+  homePod,
+  isRunning,
+  mountsMode,
+  namespaceOf,
+  POD_SECONDS,
+  proxyPods,
+} from './pods.ts';
 
 export const daemonsetDriver: Driver = {
   id: 'daemonset',
@@ -173,10 +181,6 @@ export const daemonsetDriver: Driver = {
   },
 };
 
-function namespaceOf(run: RunContext): string {
-  return run.originals.daemonSet.metadata.namespace ?? 'kube-system';
-}
-
 function originalRef(run: RunContext): Ref {
   return { kind: 'DaemonSet', namespace: namespaceOf(run), name: run.originals.daemonSet.metadata.name };
 }
@@ -242,64 +246,6 @@ async function observed(run: RunContext, ref: Ref): Promise<void> {
     const object = await run.cluster.get(ref);
     return object && object.status?.observedGeneration === object.metadata.generation ? true : undefined;
   });
-}
-
-/** kube-proxy pods of a node that a DaemonSet made: the original one's and ours. */
-async function proxyPods(run: RunContext, node: string): Promise<KubeObject[]> {
-  const daemonSets = new Set([
-    run.originals.daemonSet.metadata.name,
-    ...MODES.map(m => modeDaemonSetName(run.originals, m)),
-  ]);
-  const found: KubeObject[] = [];
-  for await (const pod of run.cluster.list('Pod', {
-    namespace: namespaceOf(run),
-    fieldSelector: `spec.nodeName=${node}`,
-  })) {
-    const owner = pod.metadata.ownerReferences?.find(o => o.controller && o.kind === 'DaemonSet');
-    if (owner && daemonSets.has(owner.name)) found.push(pod);
-  }
-  return found;
-}
-
-async function homePod(run: RunContext, node: FlipNode): Promise<KubeObject | undefined> {
-  const name = node.home === 'mode' ? modeDaemonSetName(run.originals, node.to) : run.originals.daemonSet.metadata.name;
-  const pods = await proxyPods(run, node.name);
-  return pods.find(p => p.metadata.ownerReferences?.some(o => o.controller && o.name === name) && isRunning(p));
-}
-
-function isRunning(pod: KubeObject): boolean {
-  const statuses: { state?: { running?: unknown } }[] = pod.status?.containerStatuses ?? [];
-  return !pod.metadata.deletionTimestamp && statuses.length > 0 && statuses.every(s => s.state?.running);
-}
-
-function controlledBy(pod: KubeObject, owner: KubeObject): boolean {
-  return pod.metadata.ownerReferences?.some(o => o.controller && o.uid === owner.metadata.uid) ?? false;
-}
-
-function mountsMode(pod: KubeObject, run: RunContext, mode: Mode): boolean {
-  const volumes: { configMap?: { name: string } }[] = pod.spec.volumes ?? [];
-  return volumes.some(v => v.configMap?.name === `${run.originals.configMap.metadata.name}-${mode}`);
-}
-
-async function gone(run: RunContext, ref: Ref, object: KubeObject, what: string): Promise<void> {
-  await run.waitFor(what, POD_SECONDS, async () => {
-    const now = await run.cluster.get(ref);
-    return !now || now.metadata.uid !== object.metadata.uid ? true : undefined;
-  });
-}
-
-/** The hash of the revision that holds the DaemonSet's present template. */
-async function currentHash(run: RunContext): Promise<string> {
-  let newest: KubeObject | undefined;
-  for await (const revision of run.cluster.list('ControllerRevision', { namespace: namespaceOf(run) })) {
-    const own = revision.metadata.ownerReferences?.some(o => o.uid === run.originals.daemonSet.metadata.uid);
-    if (own && (!newest || Number(revision.revision) > Number(newest.revision))) newest = revision;
-  }
-  return newest?.metadata.labels?.['controller-revision-hash'] ?? '';
-}
-
-function holdsRule(revision: KubeObject): boolean {
-  return JSON.stringify(revision.data ?? {}).includes(`"${LABEL_MODE}"`);
 }
 
 /** Equal as data; key order and absent-against-undefined do not count. */

@@ -1,0 +1,71 @@
+// What the driver asks of the cluster about kube-proxy's pods and revisions.
+import type { KubeObject, Ref } from '../../core/cluster.ts';
+import type { FlipNode, RunContext } from '../../core/driver.ts';
+import { MODES, type Mode } from '../../core/mode.ts';
+import { LABEL_MODE } from '../../core/names.ts';
+import { modeDaemonSetName } from './objects.ts';
+
+/** Longest wait for a pod to come or go, in seconds; convergence has its own limit in the playbook. */
+export const POD_SECONDS = 180;
+
+export function namespaceOf(run: RunContext): string {
+  return run.originals.daemonSet.metadata.namespace ?? 'kube-system';
+}
+
+/** kube-proxy pods of a node that a DaemonSet made: the original one's and ours. */
+export async function proxyPods(run: RunContext, node: string): Promise<KubeObject[]> {
+  const daemonSets = new Set([
+    run.originals.daemonSet.metadata.name,
+    ...MODES.map(m => modeDaemonSetName(run.originals, m)),
+  ]);
+  const found: KubeObject[] = [];
+  for await (const pod of run.cluster.list('Pod', {
+    namespace: namespaceOf(run),
+    fieldSelector: `spec.nodeName=${node}`,
+  })) {
+    const owner = pod.metadata.ownerReferences?.find(o => o.controller && o.kind === 'DaemonSet');
+    if (owner && daemonSets.has(owner.name)) found.push(pod);
+  }
+  return found;
+}
+
+export async function homePod(run: RunContext, node: FlipNode): Promise<KubeObject | undefined> {
+  const name = node.home === 'mode' ? modeDaemonSetName(run.originals, node.to) : run.originals.daemonSet.metadata.name;
+  const pods = await proxyPods(run, node.name);
+  return pods.find(p => p.metadata.ownerReferences?.some(o => o.controller && o.name === name) && isRunning(p));
+}
+
+export function isRunning(pod: KubeObject): boolean {
+  const statuses: { state?: { running?: unknown } }[] = pod.status?.containerStatuses ?? [];
+  return !pod.metadata.deletionTimestamp && statuses.length > 0 && statuses.every(s => s.state?.running);
+}
+
+export function controlledBy(pod: KubeObject, owner: KubeObject): boolean {
+  return pod.metadata.ownerReferences?.some(o => o.controller && o.uid === owner.metadata.uid) ?? false;
+}
+
+export function mountsMode(pod: KubeObject, run: RunContext, mode: Mode): boolean {
+  const volumes: { configMap?: { name: string } }[] = pod.spec.volumes ?? [];
+  return volumes.some(v => v.configMap?.name === `${run.originals.configMap.metadata.name}-${mode}`);
+}
+
+export async function gone(run: RunContext, ref: Ref, object: KubeObject, what: string): Promise<void> {
+  await run.waitFor(what, POD_SECONDS, async () => {
+    const now = await run.cluster.get(ref);
+    return !now || now.metadata.uid !== object.metadata.uid ? true : undefined;
+  });
+}
+
+/** The hash of the revision that holds the DaemonSet's present template. */
+export async function currentHash(run: RunContext): Promise<string> {
+  let newest: KubeObject | undefined;
+  for await (const revision of run.cluster.list('ControllerRevision', { namespace: namespaceOf(run) })) {
+    const own = revision.metadata.ownerReferences?.some(o => o.uid === run.originals.daemonSet.metadata.uid);
+    if (own && (!newest || Number(revision.revision) > Number(newest.revision))) newest = revision;
+  }
+  return newest?.metadata.labels?.['controller-revision-hash'] ?? '';
+}
+
+export function holdsRule(revision: KubeObject): boolean {
+  return JSON.stringify(revision.data ?? {}).includes(`"${LABEL_MODE}"`);
+}
