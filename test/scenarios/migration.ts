@@ -51,15 +51,25 @@ function times(stdout: string): { proxySeconds: number; soakSeconds: number } {
   return { proxySeconds, soakSeconds };
 }
 
-export async function migrated(bed: Testbed, to: Mode): Promise<void> {
-  for (const node of await bed.truth()) expectOnly(node, to);
+/** Every node serves in mode `to`, or those that `only` names, and holds no rules of another. */
+export async function migrated(bed: Testbed, to: Mode, only?: readonly string[]): Promise<void> {
+  const truth = await bed.truth();
+  const meant = truth.filter(node => only === undefined || only.includes(node.name));
+  expect(meant.length).toBeGreaterThan(0);
+  for (const node of meant) expectOnly(node, to);
 }
 
 /** There and back: afterwards every object and every node is as before. */
-export async function thereAndBack(bed: Testbed, from: Mode, to: Mode): Promise<Row[]> {
+export async function thereAndBack(
+  bed: Testbed,
+  from: Mode,
+  to: Mode,
+  only?: { nodes: string[]; playbook: string },
+): Promise<Row[]> {
   const before = await bed.objects();
-  const there = await withoutLoss(bed, `${from} -> ${to}`, 0, 'migrate', '--to', to, '--batch', '10');
-  await migrated(bed, to);
+  const wishes = only ? ['--playbook', only.playbook] : [];
+  const there = await withoutLoss(bed, `${from} -> ${to}`, 0, 'migrate', '--to', to, '--batch', '10', ...wishes);
+  await migrated(bed, to, only?.nodes);
   const back = await withoutLoss(bed, `rollback to ${from}`, 0, 'rollback');
   await migrated(bed, from);
   expect(differences(before, await bed.objects())).toEqual([]);
