@@ -63,7 +63,7 @@ describe('the configuration of a mode', () => {
       'config.conf': 'mode: nftables\nmetricsBindAddress: ""\n',
       'kubeconfig.conf': 'apiVersion: v1\n',
       'proxyctl-warm.conf':
-        'mode: nftables\nmetricsBindAddress: 127.0.0.1:10349\nhealthzBindAddress: 127.0.0.1:10356\n',
+        'mode: nftables\nmetricsBindAddress: "127.0.0.1:10349"\nhealthzBindAddress: 127.0.0.1:10356\n',
     });
   });
 });
