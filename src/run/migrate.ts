@@ -31,7 +31,7 @@ export async function migrate(engine: Engine): Promise<Ending> {
     }
     return {
       outcome: 'done',
-      reason: `all nodes serve in mode ${run.plan.to}`,
+      reason: `every node of the plan serves in mode ${run.plan.to}`,
       next: "'proxyctl finalize' keeps it, 'proxyctl rollback' undoes it",
     };
   } catch (error) {
