@@ -108,9 +108,10 @@ function keptConnection(pod: string): { broken: () => boolean; end: () => void }
   };
 }
 
-export function realTestbed(): Testbed {
+export function realTestbed(noise: { share: number; kept: number }): Testbed {
   return {
     name: 'real',
+    noise,
     proxyctl: (...args) => run(args).result,
     async witness(): Promise<Witness> {
       let stop = false;

@@ -21,15 +21,26 @@ function expectOnly(truth: NodeTruth, mode: Mode): void {
   }
 }
 
-/** `proxyctl ... --format json` under the witness; every loss is a failure. */
+/**
+ * What a witness may lose: nothing, where the machine keeps up. `noise` is a share of new connections, and a number of kept
+ * ones, for machines so slow that clients of untouched nodes lose some too; the rows say what it was.
+ */
+export interface Noise {
+  readonly share: number;
+  readonly kept: number;
+}
+const NONE: Noise = { share: 0, kept: 0 };
+
+/** `proxyctl ... --format json` under the witness; every loss beyond the noise is a failure. */
 export async function withoutLoss(bed: Testbed, what: string, code: number, ...args: string[]): Promise<Row> {
   const witness = await bed.witness();
   const result = await bed.proxyctl(...args, '--yes', '--format', 'json');
   const seen = await witness.finished();
   expect(result.code, `${what}: exit code; it said\n${result.stderr}\n${result.stdout.slice(-3000)}`).toBe(code);
-  expect(seen.tcpFailed, `${what}: failed TCP connections of ${seen.tcp}`).toBe(0);
-  expect(seen.udpFailed, `${what}: failed UDP exchanges of ${seen.udp}`).toBe(0);
-  expect(seen.keptBroken, `${what}: kept connections broken`).toBe(0);
+  const { share, kept } = bed.noise ?? NONE;
+  expect(seen.tcpFailed / seen.tcp, `${what}: share of failed TCP connections`).toBeLessThanOrEqual(share);
+  expect(seen.udpFailed / Math.max(1, seen.udp), `${what}: share of failed UDP exchanges`).toBeLessThanOrEqual(share);
+  expect(seen.keptBroken, `${what}: kept connections broken`).toBeLessThanOrEqual(kept);
   expect(seen.tcp).toBeGreaterThan(50);
   return { what, ...seen, seconds: result.seconds, ...times(result.stdout) };
 }

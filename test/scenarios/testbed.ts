@@ -31,6 +31,8 @@ export interface NodeTruth {
 
 export interface Testbed {
   readonly name: 'real' | 'embedded';
+  /** What clients lose on this machine without any flip; nothing when not given. */
+  readonly noise?: { readonly share: number; readonly kept: number };
   /** Runs `proxyctl` with these arguments in a process of its own. */
   proxyctl(...args: string[]): Promise<CliResult>;
   /** New connections over TCP and UDP, and one kept open, from the pod network of every node. */
