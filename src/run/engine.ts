@@ -2,7 +2,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { Driver, RunContext } from '../core/driver.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
-import type { Finding, Gate, Judgement, Look, Moment } from '../core/gate.ts';
+import type { Finding, Gate, Judgement, Look, Moment, NodeInFlip } from '../core/gate.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Journal } from '../core/journal.ts';
 import type { Mode } from '../core/mode.ts';
@@ -38,7 +38,7 @@ export class Halt extends Error {
   }
 }
 
-/** A node did not pass; `released` says whether its old kube-proxy had already gone. */
+/** Gates did not pass; these are their judgements. */
 export class Red extends Error {
   override readonly name = 'Red';
   readonly judgements: readonly Judgement[];
@@ -83,6 +83,21 @@ export function waiter(journal: Journal, clock: Clock, signal: AbortSignal): Run
       said = true;
       await clock.sleep(POLL_MS, signal);
     }
+  };
+}
+
+/** What gates may look at now. */
+export function lookAt(engine: Engine, moment: Moment, node?: NodeInFlip): Look {
+  const { plan, cluster } = engine.run;
+  return {
+    moment,
+    inventory: engine.inventory,
+    to: plan.to,
+    playbook: plan.playbook,
+    cluster,
+    ...(node ? { node } : {}),
+    expectedModes: engine.expectedModes,
+    exposed: engine.exposed,
   };
 }
 

@@ -1,14 +1,12 @@
 import type { FlipNode } from '../core/driver.ts';
-import type { Look, Moment, NodeInFlip } from '../core/gate.ts';
+import type { Moment } from '../core/gate.ts';
 import type { Mode } from '../core/mode.ts';
 import type { Step } from '../core/run-state.ts';
 import { needsSweep } from '../core/sweep.ts';
-import { type Engine, Halt, judgeUntilPassed, Red } from './engine.ts';
+import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import type { NodeWatch } from './node-watch.ts';
 import { type Sweeping, startSweep } from './sweeper.ts';
 
-/** Time for watcher pods to start, image pull included, in seconds. */
-const WATCHER_SECONDS = 300;
 /** Complete probe rounds of each vantage that make a baseline. */
 const BASELINE_ROUNDS = 2;
 /** Gates that tell whether a kube-proxy is ready to serve, whatever else is red: what a way back must still wait for. */
@@ -91,20 +89,19 @@ async function settleIn(flip: Flip, times: Times, sweeping: Sweeping | undefined
 
 /** The watchers stand, and what they say before anything is touched is the baseline. */
 async function baseline(flip: Flip): Promise<void> {
-  const { engine, node, watch } = flip;
-  await engine.run.waitFor(`the watchers on ${node.name}`, WATCHER_SECONDS, async () =>
-    watch.ready(BASELINE_ROUNDS) ? true : undefined,
-  );
+  const { watch } = flip;
+  await watch.settled(BASELINE_ROUNDS);
   if (!flip.resumed) await gates(flip, 'before-node', 'main', undefined);
   watch.mark();
 }
 
 async function gates(flip: Flip, moment: Moment, slot: 'main' | 'warm', asked: number | undefined): Promise<void> {
-  const { engine, node } = flip;
+  const { engine, node, watch } = flip;
   const { settle, convergence } = engine.run.plan.playbook.gates;
   const all = engine.gates.filter(gate => gate.moments.includes(moment));
   const chosen = flip.direction === 'forward' ? all : all.filter(gate => READINESS.has(gate.id));
-  const look = () => lookAt(flip, moment, slot, asked);
+  const expected: Mode = moment === 'before-node' ? node.from : node.to;
+  const look = () => lookAt(engine, moment, watch.inFlip({ from: node.from, to: node.to, expected, slot }, asked));
   await judgeUntilPassed(engine, { moment, gates: chosen, look, settle, patience: convergence, node: node.name });
 }
 
@@ -116,32 +113,6 @@ async function soak(flip: Flip, asked: number): Promise<void> {
   flip.engine.journal.append({ event: 'waiting', node: flip.node.name, for: `${seconds} s of soak` });
   await clock.sleep(seconds * 1000, signal);
   await gates(flip, 'after-node', 'main', asked);
-}
-
-function lookAt(flip: Flip, moment: Moment, slot: 'main' | 'warm', asked: number | undefined): Look {
-  const { engine, node, watch } = flip;
-  const expected: Mode = moment === 'before-node' ? node.from : node.to;
-  const inFlip: NodeInFlip = {
-    name: node.name,
-    from: node.from,
-    to: node.to,
-    expected,
-    slot,
-    ...(asked === undefined ? {} : { askedAt: asked }),
-    view: watch.view,
-    baseline: watch.baseline,
-    now: engine.run.clock.now(),
-  };
-  return {
-    moment,
-    inventory: engine.inventory,
-    to: engine.run.plan.to,
-    playbook: engine.run.plan.playbook,
-    cluster: engine.run.cluster,
-    node: inFlip,
-    expectedModes: engine.expectedModes,
-    exposed: engine.exposed,
-  };
 }
 
 /** Before the release nothing of the old mode was touched: the warm kube-proxy goes, and its rules after it. */

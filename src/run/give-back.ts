@@ -2,11 +2,10 @@
 
 import type { FlipNode } from '../core/driver.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
-import type { Look } from '../core/gate.ts';
 import type { Mode } from '../core/mode.ts';
 import { LABEL_MODE } from '../core/names.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
-import { type Engine, judgeUntilPassed, Red } from './engine.ts';
+import { type Engine, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { flipNode } from './flip.ts';
 import { type Ending, phase } from './migrate.ts';
 import type { NodeWatch } from './node-watch.ts';
@@ -81,12 +80,12 @@ export async function finalize(engine: Engine): Promise<Ending> {
       const watch = await watches.of(name);
       watches.prefetch(nodes[index + 1]?.name);
       journal.append({ event: 'waiting', node: name, for: 'a plain restart under the original DaemonSet' });
-      await watched(engine, watch);
+      await watched(watch);
       const node: FlipNode = { name, from: run.plan.to, to: run.plan.to, home: 'original' };
       await driver.release(run, node);
       const asked = watch.now();
       await driver.handOver(run, node);
-      await steady(engine, watch, node, asked);
+      await steady(engine, watch, run.plan.to, asked);
       journal.append({ event: 'node-back', batch, node: name, mode: run.plan.to });
       watches.leave(name);
     }
@@ -110,49 +109,31 @@ async function leave(engine: Engine, watches: Watches, shared: Mode): Promise<vo
   for (const [index, name] of outdated.entries()) {
     const watch = await watches.of(name);
     watches.prefetch(outdated[index + 1]);
-    await watched(engine, watch);
+    await watched(watch);
     // A node that came during the run was served by the original DaemonSet all the time.
     const mode = engine.expectedModes.get(name) ?? shared;
     const asked = watch.now();
     await driver.restart(run, name);
-    await steady(engine, watch, { name, from: mode, to: mode, home: 'original' }, asked);
+    await steady(engine, watch, mode, asked);
     watches.stop(name);
   }
   await watches.closed();
   await phase(engine, 'leave', 'what proxyctl made', () => driver.leave(run));
 }
 
-async function watched(engine: Engine, watch: NodeWatch): Promise<void> {
-  await engine.run.waitFor(`the watchers on ${watch.view.node}`, 300, async () => (watch.ready(1) ? true : undefined));
+async function watched(watch: NodeWatch): Promise<void> {
+  await watch.settled(1);
   watch.mark();
 }
 
 /** The restarted kube-proxy serves, and no Service that was well is not. */
-async function steady(engine: Engine, watch: NodeWatch, node: FlipNode, asked: number): Promise<void> {
-  const { clock, cluster, plan } = engine.run;
-  const { settle, convergence } = plan.playbook.gates;
+async function steady(engine: Engine, watch: NodeWatch, mode: Mode, asked: number): Promise<void> {
+  const { settle, convergence } = engine.run.plan.playbook.gates;
   const gates = engine.gates.filter(g => g.moments.includes('after-node'));
-  const look = (): Look => ({
-    moment: 'after-node',
-    inventory: engine.inventory,
-    to: plan.to,
-    playbook: plan.playbook,
-    cluster,
-    node: {
-      name: node.name,
-      from: node.from,
-      to: node.to,
-      expected: node.to,
-      slot: 'main',
-      askedAt: asked,
-      view: watch.view,
-      baseline: watch.baseline,
-      now: clock.now(),
-    },
-    expectedModes: engine.expectedModes,
-    exposed: engine.exposed,
-  });
-  await judgeUntilPassed(engine, { moment: 'after-node', gates, look, settle, patience: convergence, node: node.name });
+  const flip = { from: mode, to: mode, expected: mode, slot: 'main' as const };
+  const look = () => lookAt(engine, 'after-node', watch.inFlip(flip, asked));
+  const node = watch.view.node;
+  await judgeUntilPassed(engine, { moment: 'after-node', gates, look, settle, patience: convergence, node });
 }
 
 interface OpenNode {

@@ -1,9 +1,8 @@
 import type { FlipNode } from '../core/driver.ts';
-import type { Look } from '../core/gate.ts';
 import type { RunOutcome } from '../core/journal.ts';
 import type { Batch, PlannedNode } from '../core/plan.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
-import { type Engine, Halt, judgeUntilPassed, Red } from './engine.ts';
+import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { flipNode } from './flip.ts';
 import { Watches } from './watches.ts';
 
@@ -87,15 +86,7 @@ async function one(
 async function afterBatch(engine: Engine, batch: Batch): Promise<void> {
   const { plan } = engine.run;
   const gates = engine.gates.filter(gate => gate.moments.includes('after-batch'));
-  const look = (): Look => ({
-    moment: 'after-batch',
-    inventory: engine.inventory,
-    to: plan.to,
-    playbook: plan.playbook,
-    cluster: engine.run.cluster,
-    expectedModes: engine.expectedModes,
-    exposed: engine.exposed,
-  });
+  const look = () => lookAt(engine, 'after-batch');
   const { settle } = plan.playbook.gates;
   engine.journal.append({ event: 'waiting', for: `the gates after ${batch.id}` });
   await judgeUntilPassed(engine, { moment: 'after-batch', gates, look, settle, patience: settle });

@@ -1,11 +1,14 @@
 import type { KubeObject, Ref } from '../core/cluster.ts';
 import type { RunContext } from '../core/driver.ts';
 import { ApiError } from '../core/errors.ts';
+import type { NodeInFlip } from '../core/gate.ts';
 import { LABEL_RUN, NAMESPACE } from '../core/names.ts';
 import { emptyView, type NodeView, nodeTime, observe, restartRounds } from '../core/node-view.ts';
 import { type Observation, parseObservation, type Vantage } from '../core/observation.ts';
 import { type PodOptions, watcherPod } from './pods.ts';
 
+/** Time for watcher pods to start, image pull included, in seconds. */
+const START_SECONDS = 300;
 const VANTAGES: readonly Vantage[] = ['host', 'pod'];
 
 /** The two watchers of a node and what they have said so far. */
@@ -71,7 +74,7 @@ export class NodeWatch {
   }
 
   /** Both vantages have completed `rounds` rounds and the node's kube-proxy has been seen. */
-  ready(rounds: number): boolean {
+  private ready(rounds: number): boolean {
     const { host, pod } = this.view.rounds;
     return (host?.rounds ?? 0) >= rounds && (pod?.rounds ?? 0) >= rounds && this.view.kernel !== undefined;
   }
@@ -85,6 +88,23 @@ export class NodeWatch {
   /** Unix seconds of the node's clock. */
   now(): number {
     return nodeTime(this.view, this.run.clock.now()) / 1000;
+  }
+
+  /** The node as gates see it: `slot` is the kube-proxy to judge, asked for at `askedAt` of the node's clock. */
+  inFlip(
+    flip: Omit<NodeInFlip, 'name' | 'askedAt' | 'view' | 'baseline' | 'now'>,
+    askedAt: number | undefined,
+  ): NodeInFlip {
+    const { view, baseline } = this;
+    const asked = askedAt === undefined ? {} : { askedAt };
+    return { name: view.node, ...flip, ...asked, view, baseline, now: this.run.clock.now() };
+  }
+
+  /** Waits until the pods run and have looked: `rounds` complete rounds, kube-proxy and the kernel. */
+  async settled(rounds: number): Promise<void> {
+    await this.run.waitFor(`the watchers on ${this.view.node}`, START_SECONDS, async () =>
+      this.ready(rounds) ? true : undefined,
+    );
   }
 
   /** Probe attempts since the mark, and those that failed though their target was well before. */

@@ -8,6 +8,7 @@ import {
   type CliResult,
   comparable,
   type NodeTruth,
+  type Noise,
   type Testbed,
   type Witness,
   type Witnessed,
@@ -108,7 +109,7 @@ function keptConnection(pod: string): { broken: () => boolean; end: () => void }
   };
 }
 
-export function realTestbed(noise: { share: number; kept: number }): Testbed {
+export function realTestbed(noise: Noise): Testbed {
   return {
     name: 'real',
     noise,

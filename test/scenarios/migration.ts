@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import type { RunEvent } from '../../src/core/journal.ts';
 import type { Mode } from '../../src/core/mode.ts';
-import { differences, type NodeTruth, type Testbed, type Witnessed } from './testbed.ts';
+import { differences, type NodeTruth, type Noise, type Testbed, type Witnessed } from './testbed.ts';
 
 export interface Row extends Witnessed {
   what: string;
@@ -21,14 +21,6 @@ function expectOnly(truth: NodeTruth, mode: Mode): void {
   }
 }
 
-/**
- * What a witness may lose: nothing, where the machine keeps up. `noise` is a share of new connections, and a number of kept
- * ones, for machines so slow that clients of untouched nodes lose some too; the rows say what it was.
- */
-export interface Noise {
-  readonly share: number;
-  readonly kept: number;
-}
 const NONE: Noise = { share: 0, kept: 0 };
 
 /** `proxyctl ... --format json` under the witness; every loss beyond the noise is a failure. */

@@ -16,6 +16,15 @@ export interface Witnessed {
   keptBroken: number;
 }
 
+/**
+ * What a witness may lose: nothing, where the machine keeps up. A share of new connections, and a number of kept ones, on
+ * machines so slow that clients of untouched nodes lose some too; the rows say what it was.
+ */
+export interface Noise {
+  readonly share: number;
+  readonly kept: number;
+}
+
 export interface Witness {
   /** Ends the witness and gives what it saw. */
   finished(): Promise<Witnessed>;
@@ -31,8 +40,8 @@ export interface NodeTruth {
 
 export interface Testbed {
   readonly name: 'real' | 'embedded';
-  /** What clients lose on this machine without any flip; nothing when not given. */
-  readonly noise?: { readonly share: number; readonly kept: number };
+  /** Nothing when not given. */
+  readonly noise?: Noise;
   /** Runs `proxyctl` with these arguments in a process of its own. */
   proxyctl(...args: string[]): Promise<CliResult>;
   /** New connections over TCP and UDP, and one kept open, from the pod network of every node. */
