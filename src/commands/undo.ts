@@ -21,7 +21,7 @@ export interface UndoOptions {
 }
 
 export async function rollbackCommand(io: CommandIo, options: UndoOptions): Promise<number> {
-  return onRecord(io, options, 'rollback', record => {
+  const check: Undo['check'] = record => {
     const planned = record.plan.batches.flatMap(b => b.nodes.map(n => n.name));
     if (options.node !== undefined && !planned.includes(options.node)) {
       throw new ProxyctlError(
@@ -30,11 +30,12 @@ export async function rollbackCommand(io: CommandIo, options: UndoOptions): Prom
       );
     }
     return engine => rollback(engine, options.node);
-  });
+  };
+  return onRecord({ io, options, action: 'rollback', check });
 }
 
 export async function finalizeCommand(io: CommandIo, options: UndoOptions): Promise<number> {
-  return onRecord(io, options, 'finalize', (record, inventory) => {
+  const check: Undo['check'] = (record, inventory) => {
     const open = inventory.nodes.filter(n => n.proxyPod && n.os === 'linux' && n.mode !== record.plan.to);
     if (open.length > 0) {
       const names = open.map(n => `${n.name} (${n.mode})`).join(', ');
@@ -42,17 +43,22 @@ export async function finalizeCommand(io: CommandIo, options: UndoOptions): Prom
       throw new ProxyctlError(message, EXIT.findings);
     }
     return finalize;
-  });
+  };
+  return onRecord({ io, options, action: 'finalize', check });
 }
 
 type Perform = (engine: Engine) => Promise<Ending>;
 
-async function onRecord(
-  io: CommandIo,
-  options: UndoOptions,
-  action: 'rollback' | 'finalize',
-  check: (record: RunRecord, inventory: Inventory) => Perform,
-): Promise<number> {
+/** One of the two actions that end a run. */
+interface Undo {
+  readonly io: CommandIo;
+  readonly options: UndoOptions;
+  readonly action: 'rollback' | 'finalize';
+  /** Throws when the action must not begin; gives what it does. */
+  readonly check: (record: RunRecord, inventory: Inventory) => Perform;
+}
+
+async function onRecord({ io, options, ...undo }: Undo): Promise<number> {
   const cluster = await openCluster(io);
   try {
     const record = await findRecord(cluster);
@@ -65,20 +71,13 @@ async function onRecord(
     if (options.run !== undefined && options.run !== record.run) {
       throw new ProxyctlError(`the run in this cluster is ${record.run}, not ${options.run}`, EXIT.usage);
     }
-    return await perform(io, cluster, record, options, action, check);
+    return await perform({ io, options, ...undo }, cluster, record);
   } finally {
     cluster.close();
   }
 }
 
-async function perform(
-  io: CommandIo,
-  cluster: Cluster,
-  record: RunRecord,
-  options: UndoOptions,
-  action: 'rollback' | 'finalize',
-  check: (record: RunRecord, inventory: Inventory) => Perform,
-): Promise<number> {
+async function perform({ io, options, action, check }: Undo, cluster: Cluster, record: RunRecord): Promise<number> {
   const inventory = await inventoryOf(cluster);
   const run = check(record, inventory);
   const what =
