@@ -79,6 +79,7 @@ export function makeInventory(nodes: NodeFacts[], services: readonly ServiceFact
         image: 'registry.k8s.io/kube-proxy:v1.36.3',
         updateStrategy: 'RollingUpdate',
         templateHash: sha256('template'),
+        configPath: '/var/lib/kube-proxy/config.conf',
         flags: [],
       },
       configMap: {
@@ -86,8 +87,9 @@ export function makeInventory(nodes: NodeFacts[], services: readonly ServiceFact
         name: 'kube-proxy',
         uid: 'cm-1',
         key: 'config.conf',
-        text: 'mode: iptables',
+        text: 'kind: KubeProxyConfiguration\nnodePortAddresses: null\nmode: iptables\n',
         hash: sha256('config'),
+        apiServer: 'https://10.0.0.1:6443',
       },
       owners: [],
       others: [],

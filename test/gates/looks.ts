@@ -5,99 +5,38 @@ import type { Inventory, NodeFacts, ServiceFacts } from '../../src/core/inventor
 import type { NodeView, ProbeTally } from '../../src/core/node-view.ts';
 import type { ConntrackSample, KernelSample, Outcome, ProxySample } from '../../src/core/observation.ts';
 import { Playbook } from '../../src/core/playbook.ts';
+import { makeInventory, makeNode, makeService } from '../core/cluster-data.ts';
 
 /** Our clock, ms, and the node's at the same moment, Unix seconds. */
 export const NOW = Date.parse('2026-01-01T12:00:00Z');
 export const ASKED = NOW / 1000 - 60;
 
-export function nodeFacts(name: string, over: Partial<NodeFacts> = {}): NodeFacts {
-  return {
-    name,
-    uid: `uid-${name}`,
-    role: 'worker',
+/** A node with the kube-proxy pod of the DaemonSet. */
+export const nodeFacts = (name: string, over: Partial<NodeFacts> = {}): NodeFacts => {
+  const proxyPod = {
+    name: `kube-proxy-${name}`,
+    namespace: 'kube-system',
+    uid: `pod-${name}`,
+    daemonSet: 'kube-proxy',
+    image: 'registry.k8s.io/kube-proxy:v1.36.3',
     ready: true,
-    unschedulable: false,
-    os: 'linux',
-    osImage: 'Debian GNU/Linux 12 (bookworm)',
-    arch: 'amd64',
-    kernel: '6.1.0-18-amd64',
-    kubelet: 'v1.36.3',
-    internalIPs: ['10.0.0.1'],
-    externalIPs: [],
-    loadBalancerTarget: true,
-    mode: 'iptables',
-    modeSource: 'kube-proxy log',
-    proxyPod: {
-      name: `kube-proxy-${name}`,
-      namespace: 'kube-system',
-      uid: `pod-${name}`,
-      daemonSet: 'kube-proxy',
-      image: 'registry.k8s.io/kube-proxy:v1.36.3',
-      ready: true,
-      restarts: 0,
-    },
-    pods: {},
-    ...over,
+    restarts: 0,
   };
-}
+  return makeNode(name, { proxyPod, ...over });
+};
 
-export function service(key: string, over: Partial<ServiceFacts> = {}): ServiceFacts {
-  const [namespace = '', name = ''] = key.split('/');
-  return {
-    namespace,
-    name,
-    type: 'ClusterIP',
-    proxied: true,
-    clusterIPs: ['10.96.0.10'],
-    externalIPs: [],
-    loadBalancerIPs: [],
-    ports: [{ name: '', port: 80, protocol: 'TCP' }],
-    externalTrafficPolicy: 'Cluster',
-    internalTrafficPolicy: 'Cluster',
-    sessionAffinity: 'None',
-    sourceRanges: [],
-    readyByNode: { n1: 1 },
-    endpoints: 1,
-    ...over,
-  };
-}
+/** A Service with an endpoint on n1. */
+export const service = (key: string, over: Partial<ServiceFacts> = {}): ServiceFacts =>
+  makeService(key, { ports: [{ name: '', port: 80, protocol: 'TCP' }], readyByNode: { n1: 1 }, endpoints: 1, ...over });
 
-export function inventory(over: Partial<Inventory> = {}): Inventory {
-  return {
-    kind: 'Inventory',
-    version: 1,
-    takenAt: '2026-01-01T11:00:00Z',
-    cluster: { uid: 'u', server: 'https://10.0.0.100:6443', context: 'test', kubernetes: 'v1.36.3', simulated: false },
-    nodes: [nodeFacts('n1'), nodeFacts('n2')],
-    namespaces: ['default', 'kube-system', 'shop'],
-    services: [service('default/kubernetes', { clusterIPs: ['10.96.0.1'] }), service('shop/web')],
-    proxy: {
-      daemonSet: {
-        namespace: 'kube-system',
-        name: 'kube-proxy',
-        uid: 'd',
-        generation: 1,
-        image: 'registry.k8s.io/kube-proxy:v1.36.3',
-        updateStrategy: 'RollingUpdate',
-        templateHash: 'h',
-        configPath: '/var/lib/kube-proxy/config.conf',
-        flags: [],
-      },
-      configMap: {
-        namespace: 'kube-system',
-        name: 'kube-proxy',
-        uid: 'c',
-        key: 'config.conf',
-        text: 'kind: KubeProxyConfiguration\nnodePortAddresses: null\nmode: iptables\n',
-        hash: 'h',
-        apiServer: 'https://10.0.0.100:6443',
-      },
-      owners: [],
-      others: [],
-    },
-    ...over,
-  };
-}
+/** The nodes n1 and n2, and shop/web beside the system's Services. */
+export const inventory = (over: Partial<Inventory> = {}): Inventory => ({
+  ...makeInventory(
+    [nodeFacts('n1'), nodeFacts('n2')],
+    [service('default/kubernetes', { clusterIPs: ['10.96.0.1'] }), service('shop/web')],
+  ),
+  ...over,
+});
 
 export const proxySample = (over: Partial<ProxySample> = {}): ProxySample => ({
   t: new Date(NOW - 1000).toISOString(),

@@ -39,7 +39,7 @@ const plain = makePainter(false);
 describe('text', () => {
   test('folds by cause, shows what was not seen, ends with the verdict', () => {
     expect(preflightText(report(), plain)).toMatchInlineSnapshot(`
-      "preflight of test (https://10.0.0.100:6443), Kubernetes v1.36.3, to nftables
+      "preflight of test (https://10.0.0.1:6443), Kubernetes v1.36.3, to nftables
 
       passed
       ✓ driver Title of driver: driver daemonset

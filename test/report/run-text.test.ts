@@ -129,7 +129,7 @@ describe('event lines', () => {
     const lines = HALTED.map(eventLine).filter(line => line !== undefined);
     expect(lines).toHaveLength(HALTED.length - 1);
     expect(lines[0]).toBe(
-      '2026-01-01T00:00:00Z migrate to nftables of test (https://10.0.0.100:6443): 2 batches, 3 nodes, run r1',
+      '2026-01-01T00:00:00Z migrate to nftables of test (https://10.0.0.1:6443): 2 batches, 3 nodes, run r1',
     );
     expect(lines[3]).toBe('2026-01-01T00:00:40Z batch-1 n1: in mode nftables after 8 s, 0 of 1,200 connections failed');
     expect(lines[6]).toMatch(
@@ -190,7 +190,7 @@ describe('status', () => {
       unfit: ['n2 \u001b is between two modes'],
     });
     expect(text).toMatchInlineSnapshot(`
-      "cluster     test (https://10.0.0.100:6443), Kubernetes v1.36.3
+      "cluster     test (https://10.0.0.1:6443), Kubernetes v1.36.3
       nodes       3 iptables, 1 nftables
       run         r1, to nftables, since 2026-01-01T00:00:00Z
       runner      nobody: the run stands still
