@@ -1,7 +1,7 @@
 // From an inventory and the operator's wishes to a plan: shared by plan, preflight, migrate and demo.
-import { translateConfig } from '../core/config-translation.ts';
+import { type ConfigNote, translateConfig } from '../core/config-translation.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
-import type { Inventory } from '../core/inventory.ts';
+import { familiesOf, type Inventory } from '../core/inventory.ts';
 import { atLeast, isMode, MODE_NEEDS, MODES, type Mode, majorMinor } from '../core/mode.ts';
 import type { Plan } from '../core/plan.ts';
 import { planMigration } from '../core/planner.ts';
@@ -50,21 +50,13 @@ function cannotRun(inventory: Inventory, mode: Mode): string | undefined {
   return undefined;
 }
 
-export interface ConfigNote {
-  level: 'warning' | 'error' | 'info';
-  path: string;
-  message: string;
-}
-
 /** What the change of mode means for the options that are set. Empty when there is no configuration to read. */
 export function configNotes(inventory: Inventory, to: Mode, playbook: Playbook): ConfigNote[] {
   const map = inventory.proxy.configMap;
   if (!map) return [];
   const from = inventory.nodes.map(n => n.mode).find(mode => isMode(mode) && mode !== to);
-  const { nodePortAddresses } = playbook.options;
-  const families = ['IPv4' as const, 'IPv6' as const];
-  return translateConfig(parseConfig(map.text), from && isMode(from) ? from : to, to, { nodePortAddresses, families })
-    .notes;
+  const options = { ...playbook.options, families: familiesOf(inventory) };
+  return translateConfig(parseConfig(map.text), from && isMode(from) ? from : to, to, options).notes;
 }
 
 export function makePlan(inventory: Inventory, to: Mode, playbook: Playbook): Plan {

@@ -1,5 +1,6 @@
 // A KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1) carried from one mode to another. kube-proxy ignores the options
 // of other modes without a word, so what a mode does not know is named here.
+import type { IpFamily } from './inventory.ts';
 import type { Mode } from './mode.ts';
 
 export interface ConfigEdit {
@@ -23,8 +24,8 @@ export interface ConfigTranslation {
 export interface TranslationOptions {
   /** `preserve`: NodePorts answer on the addresses where they answered; `default`: on those of the new mode. */
   readonly nodePortAddresses: 'preserve' | 'default';
-  /** Address families of the cluster. */
-  readonly families: readonly ('IPv4' | 'IPv6')[];
+  /** Address families of the cluster; both when empty. */
+  readonly families: readonly IpFamily[];
 }
 
 type Config = Readonly<Record<string, unknown>>;

@@ -142,3 +142,16 @@ export type Inventory = z.infer<typeof Inventory>;
 export function serviceKey(service: { namespace: string; name: string }): string {
   return `${service.namespace}/${service.name}`;
 }
+
+export const IpFamily = z.enum(['IPv4', 'IPv6']);
+export type IpFamily = z.infer<typeof IpFamily>;
+
+/** The address families that nodes or Services have addresses of, both when nothing tells. */
+export function familiesOf({ nodes, services }: Pick<Inventory, 'nodes' | 'services'>): IpFamily[] {
+  const addresses = [
+    ...nodes.flatMap(n => [...n.internalIPs, ...n.externalIPs]),
+    ...services.flatMap(s => [...s.clusterIPs, ...s.externalIPs, ...s.loadBalancerIPs]),
+  ];
+  const seen = new Set(addresses.map(address => (address.includes(':') ? 'IPv6' : 'IPv4')));
+  return IpFamily.options.filter(family => seen.size === 0 || seen.has(family));
+}

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ClusterIdentity } from './inventory.ts';
+import { ClusterIdentity, IpFamily } from './inventory.ts';
 import { ModeSchema } from './mode-schema.ts';
 import { Playbook } from './playbook.ts';
 
@@ -43,6 +43,8 @@ export const Plan = z.strictObject({
   cluster: ClusterIdentity,
   driver: z.string(),
   to: ModeSchema,
+  /** Address families of the cluster: the new configuration names the NodePort addresses of these. */
+  families: z.array(IpFamily).min(1),
   playbook: Playbook,
   batches: z.array(Batch),
   /** Nodes left alone, and why. */

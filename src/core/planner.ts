@@ -4,7 +4,7 @@ import { EXIT, ProxyctlError } from './errors.ts';
 import { nodeSeconds } from './estimate.ts';
 import { type Reach, reachOf } from './exposure.ts';
 import { fingerprintOf, planIdOf } from './fingerprint.ts';
-import type { Inventory, NodeFacts } from './inventory.ts';
+import { familiesOf, type Inventory, type NodeFacts } from './inventory.ts';
 import { lowerBound } from './lower-bound.ts';
 import { isMode, type Mode } from './mode.ts';
 import { type Batch, PLAN_VERSION, type Plan, type PlannedNode } from './plan.ts';
@@ -57,6 +57,7 @@ export function planMigration(input: PlanInput): Plan {
     cluster: inventory.cluster,
     driver: input.driver,
     to,
+    families: familiesOf(inventory),
     playbook,
     batches: describeBatches(packed, chosen, reach, input, playbook, canary.why),
     skipped,

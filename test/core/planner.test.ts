@@ -53,6 +53,7 @@ describe('planMigration', () => {
     expect(made.batches.map(batch => batch.id)).toEqual(['batch-1', 'batch-2', 'batch-3']);
     expect(made.everywhere).toEqual(['default/kubernetes', 'kube-system/kube-dns']);
     expect(made.lowerBound).toBe(3);
+    expect(made.families).toEqual(['IPv4']);
   });
 
   it('is data by its schema, and the same data for the same values in any order', () => {

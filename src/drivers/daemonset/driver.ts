@@ -207,8 +207,8 @@ function editsFor(run: RunContext, mode: Mode): ConfigEdit[] {
   // On the way back a node gets what it had; only the mode is written out, should it have been left to the default.
   if (mode !== run.plan.to) return [{ path: ['mode'], value: mode }];
   const config = parseConfig(String(configMap.data[configKey]));
-  const { nodePortAddresses } = run.plan.playbook.options;
-  return translateConfig(config, from, mode, { nodePortAddresses, families: ['IPv4', 'IPv6'] }).edits;
+  const { families, playbook } = run.plan;
+  return translateConfig(config, from, mode, { ...playbook.options, families }).edits;
 }
 
 /** Sets or removes the mode label, and writes the step and our epoch, in one patch. */
