@@ -1,4 +1,6 @@
 // What is known of one node from its watchers' lines, reduced. Pure: the same lines give the same view.
+
+import type { Mode } from './mode.ts';
 import type {
   ConntrackSample,
   KernelSample,
@@ -8,6 +10,7 @@ import type {
   ProxySample,
   Vantage,
 } from './observation.ts';
+import { type RulesOnTheWay, type RulesView, takeRules } from './rules-view.ts';
 
 /** Probe results of one vantage since `since`. */
 export interface ProbeTally {
@@ -28,6 +31,10 @@ export interface NodeView {
   /** Node's clock, Unix seconds, when a kube-proxy process (by its start) was first seen with all its rules written. */
   readonly synced: Readonly<Partial<Record<'main' | 'warm', { readonly start: number; readonly at: number }>>>;
   readonly kernel?: KernelSample;
+  /** What each mode's rules in the kernel do; a mode of which no whole look has come (any more) is not there. */
+  readonly rules: Readonly<Partial<Record<Mode, RulesView>>>;
+  /** Looks of which the last line has not come. */
+  readonly rulesOnTheWay: RulesOnTheWay;
   readonly conntrack?: { readonly first: ConntrackSample; readonly last: ConntrackSample };
   readonly rounds: Readonly<Partial<Record<Vantage, ProbeTally>>>;
   /**
@@ -40,7 +47,7 @@ export interface NodeView {
 }
 
 export function emptyView(node: string): NodeView {
-  return { node, seenAt: {}, proxy: {}, synced: {}, rounds: {}, troubles: [] };
+  return { node, seenAt: {}, proxy: {}, synced: {}, rules: {}, rulesOnTheWay: {}, rounds: {}, troubles: [] };
 }
 
 /** The view with one more line of the watcher at `vantage`, read at `now` (ms of our own clock). */
@@ -52,6 +59,8 @@ export function observe(view: NodeView, vantage: Vantage, line: Observation, now
       return { ...seen, proxy: { ...view.proxy, [line.slot]: line }, synced: firstSync(view, line) };
     case 'kernel':
       return { ...seen, kernel: line };
+    case 'rules':
+      return { ...seen, ...takeRules(view, line) };
     case 'conntrack':
       return { ...seen, conntrack: { first: view.conntrack?.first ?? line, last: line } };
     case 'round':

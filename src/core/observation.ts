@@ -39,6 +39,16 @@ export const ModeRules = z.strictObject({
 });
 export type ModeRules = z.infer<typeof ModeRules>;
 
+/** What the watchers' rules lines hold; the type of it is the other side's, src/core/service-rules.ts. */
+const ServiceRule = z.object({
+  key: z.string(),
+  endpoints: z.array(z.string()),
+  fromCluster: z.array(z.string()).exactOptional(),
+  empty: z.enum(['reject', 'drop']).exactOptional(),
+  affinitySeconds: z.number().exactOptional(),
+  sourceRanges: z.array(z.string()).exactOptional(),
+});
+
 const family = z.strictObject({
   /** Unix seconds; null while the series is absent, that is before the first success. */
   lastSync: z.number().nullable(),
@@ -91,6 +101,25 @@ export const Observation = z.discriminatedUnion('kind', [
     /** Connections that ip_vs tracks; 0 where ip_vs is not loaded. */
     ipvsConnections: z.number(),
   }),
+  /**
+   * What a mode's rules in the kernel do, both families together: what changed since the look before. A look is one or more
+   * lines, each with the next number; a line with the number of the one before says that nothing changed.
+   */
+  z.object({
+    ...base,
+    kind: z.literal('rules'),
+    mode: z.enum(MODES),
+    seq: z.number(),
+    /** When the reading of the kernel began. */
+    began: z.iso.datetime(),
+    /** The first line of a whole look: what was known before is forgotten. */
+    full: z.boolean(),
+    /** The last line of a look. Before it nothing of the look counts. */
+    last: z.boolean(),
+    set: z.array(ServiceRule),
+    /** Keys of rules that are no more. */
+    gone: z.array(z.string()),
+  }),
   /** One round over all targets from one vantage. Only what was not `ok` is listed: [target id, outcome]. */
   z.object({
     ...base,
@@ -118,6 +147,7 @@ export const Observation = z.discriminatedUnion('kind', [
 export type Observation = z.infer<typeof Observation>;
 export type ProxySample = Extract<Observation, { kind: 'proxy' }>;
 export type KernelSample = Extract<Observation, { kind: 'kernel' }>;
+export type RulesSample = Extract<Observation, { kind: 'rules' }>;
 export type ConntrackSample = Extract<Observation, { kind: 'conntrack' }>;
 export type ProbeRound = Extract<Observation, { kind: 'round' }>;
 export type SweepSample = Extract<Observation, { kind: 'sweep' }>;

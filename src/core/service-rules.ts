@@ -1,5 +1,6 @@
 // What a node's kernel does for Services, in terms that every mode has. Parsers make it of dumps, the API's Services and
 // EndpointSlices say what it should be, and the two are compared. Free of zod: it runs on nodes too.
+import { joinedRanges } from './ip-ranges.ts';
 
 /**
  * One address and port that a mode answers for. Its `key` is what `servicePort` writes, `10.96.0.10:53/UDP`; NodePorts have
@@ -15,6 +16,35 @@ export interface ServiceRule {
   readonly empty?: 'reject' | 'drop';
   /** Seconds for which a client stays with its endpoint; absent without ClientIP affinity. */
   readonly affinitySeconds?: number;
-  /** Load balancer source ranges, sorted; absent when everybody may come. */
+  /** Load balancer source ranges in their shortest form (`joinedRanges`); absent when everybody may come. */
   readonly sourceRanges?: readonly string[];
+}
+
+/**
+ * A rule in its one form, so that two that do the same are equal: lists sorted and without duplicates; `fromCluster` only where
+ * it differs from `endpoints`, `empty` only without `endpoints`, affinity and source ranges only where there is somebody to
+ * reach.
+ */
+export function serviceRule(rule: ServiceRule): ServiceRule {
+  const { key, empty, affinitySeconds, sourceRanges } = rule;
+  const endpoints = sorted(rule.endpoints);
+  const within = rule.fromCluster && sorted(rule.fromCluster);
+  const fromCluster = within && !equal(within, endpoints) ? within : undefined;
+  const reached = endpoints.length > 0 || (fromCluster?.length ?? 0) > 0;
+  return {
+    key,
+    endpoints,
+    ...(fromCluster ? { fromCluster } : {}),
+    ...(empty && endpoints.length === 0 ? { empty } : {}),
+    ...(reached && affinitySeconds !== undefined ? { affinitySeconds } : {}),
+    ...(reached && sourceRanges ? { sourceRanges: joinedRanges(sourceRanges) } : {}),
+  };
+}
+
+function sorted(texts: readonly string[]): readonly string[] {
+  return texts.length < 2 ? texts : [...new Set(texts)].sort();
+}
+
+function equal(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((text, index) => text === b[index]);
 }

@@ -1,5 +1,6 @@
 // iptables-save, of any backend and family. The kernel prints rules in its own order and spelling, so rules are read by option.
-import { type ModeReading, servicePort } from './service-port.ts';
+import { servicePort } from '../core/service-port.ts';
+import type { ModeReading } from './reading.ts';
 
 export interface Rule {
   /** `-j` or `-g`. */

@@ -1,5 +1,6 @@
 // /proc/net/ip_vs, /proc/net/ip_vs_conn and the addresses of kube-ipvs0. Numbers in the first two are hexadecimal.
-import { type ModeReading, servicePort, shortAddress } from './service-port.ts';
+import { servicePort, shortAddress } from '../core/service-port.ts';
+import type { ModeReading } from './reading.ts';
 
 export interface VirtualServer {
   readonly protocol: 'TCP' | 'UDP' | 'SCTP';

@@ -3,7 +3,7 @@ import type { Mode } from '../core/mode.ts';
 import { parseIptablesSave, readIptables, type Tables } from './iptables.ts';
 import { parseAddresses, parseIpVs, readIpvs, type VirtualServer } from './ipvs.ts';
 import { parseNftTable, readNftables } from './nftables.ts';
-import type { ModeReading } from './service-port.ts';
+import type { ModeReading } from './reading.ts';
 
 /** The programs that hold iptables rules: backend and family. */
 export const IPTABLES_VARIANTS = ['iptables-nft', 'iptables-legacy', 'ip6tables-nft', 'ip6tables-legacy'] as const;

@@ -1,5 +1,6 @@
 // `nft -j list table ip kube-proxy`. Only JSON is read: the text form prints well-known ports by name.
-import { type ModeReading, servicePort } from './service-port.ts';
+import { servicePort } from '../core/service-port.ts';
+import type { ModeReading } from './reading.ts';
 
 interface NftTable {
   /** Chains with the number of their rules. */

@@ -5,8 +5,8 @@
 // the packets of these flows are held back, the virtual server is removed, and conntrack gets entries that translate the same
 // way. What holds packets back forgets them by itself after HOLD_SECONDS: nothing that dies in here can cut a connection off.
 import type { NodeIo } from '../core/node-io.ts';
+import { servicePort } from '../core/service-port.ts';
 import { parseIpVsConnections } from '../kernel/ipvs.ts';
-import { servicePort } from '../kernel/service-port.ts';
 import { eachAtMost } from './pace.ts';
 
 const TABLE = 'proxyctl-adopt';

@@ -1,8 +1,8 @@
 // Removes single things from a node's kernel. What fails is printed; whether something is gone is for a new look to say.
 import type { NodeIo } from '../core/node-io.ts';
+import { servicePort } from '../core/service-port.ts';
 import type { VirtualServer } from '../kernel/ipvs.ts';
 import type { ChainRef, Leftovers } from '../kernel/leftovers.ts';
-import { servicePort } from '../kernel/service-port.ts';
 import { eachAtMost } from './pace.ts';
 import type { Report } from './report.ts';
 

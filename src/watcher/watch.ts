@@ -2,11 +2,11 @@
 import { isMode, MODES, type Mode } from '../core/mode.ts';
 import type { NodeIo } from '../core/node-io.ts';
 import type { KernelSample, ModeRules, Outcome, ProbeTarget, ProbeTargets } from '../core/observation.ts';
+import { servicePort } from '../core/service-port.ts';
 import { OBSERVATION_VERSION, type Vantage } from '../core/vantage.ts';
 import { parseIpVsConnections } from '../kernel/ipvs.ts';
 import { type Kernel, parseKernel } from '../kernel/kernel.ts';
 import { tracesOf } from '../kernel/leftovers.ts';
-import { servicePort } from '../kernel/service-port.ts';
 import { Collector, readableModes, readIfThere } from './collect.ts';
 import { CONNTRACK_STAT, lookAtConntrack } from './conntrack.ts';
 import { eachAtMost, every, Nudge, type Pace } from './pace.ts';

@@ -93,6 +93,8 @@ export function view(over: Partial<NodeView> = {}): NodeView {
     proxy: { main: proxySample(), warm: proxySample({ slot: 'warm' }) },
     synced: { main: { start: ASKED + 1, at: ASKED + 31 }, warm: { start: ASKED + 1, at: ASKED + 31 } },
     kernel: kernelSample(),
+    rules: {},
+    rulesOnTheWay: {},
     conntrack: { first: conntrackSample(), last: conntrackSample() },
     rounds: { host: tally(), pod: tally() },
     offset: 0,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { servicePort } from '../../src/core/service-port.ts';
 import { parseAddresses, parseIpVs, parseIpVsConnections, readIpvs } from '../../src/kernel/ipvs.ts';
-import { servicePort } from '../../src/kernel/service-port.ts';
 import { IP_VS, IP_VS_CONN, KUBE_IPVS0 } from './dumps.ts';
 
 describe('ipvs mode', () => {
