@@ -1,6 +1,7 @@
 import type { Cluster } from '../core/cluster.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Judgement, Look } from '../core/gate.ts';
+import { configuredGates } from '../core/gate-settings.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Mode } from '../core/mode.ts';
 import type { Playbook } from '../core/playbook.ts';
@@ -39,8 +40,8 @@ export async function judgePreflight(
     expectedModes: new Map(),
     exposed: new Set(),
   };
-  const gates = GATES.filter(gate => gate.moments.includes('preflight'));
-  return acceptFindings(await runGates(gates, look), playbook.preflight.accept);
+  const judgements = await runGates(configuredGates(GATES, playbook), look);
+  return acceptFindings(judgements, playbook.preflight.accept);
 }
 
 export async function preflightCommand(io: CommandIo, options: PreflightOptions): Promise<number> {

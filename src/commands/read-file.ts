@@ -4,11 +4,13 @@ import { extname } from 'node:path';
 import { stringify } from 'yaml';
 import type { z } from 'zod';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
+import { settingsMistake } from '../core/gate-settings.ts';
 import { Inventory } from '../core/inventory.ts';
 import { Plan } from '../core/plan.ts';
 import { Playbook } from '../core/playbook.ts';
+import { GATES } from '../gates/index.ts';
 import { countKeys, type Places, parseYaml, yamlPlaces } from './file-places.ts';
-import { explainIssue } from './schema-issue.ts';
+import { explainIssue, pathText } from './schema-issue.ts';
 
 const MB = 1024 * 1024;
 
@@ -25,7 +27,12 @@ type FileKind = keyof typeof LIMITS;
 
 /** ProxyctlError (bad file) says in one line what is wrong and where: `file:line:column: path: message`. */
 export function readPlaybook(path: string): Playbook {
-  return readData(path, 'Playbook', Playbook);
+  return readData(path, 'Playbook', Playbook, (playbook, places) => {
+    const mistake = settingsMistake(GATES, playbook);
+    if (!mistake) return;
+    const at = mistake.atKey ? places()?.ofKey(mistake.path) : places()?.ofValue(mistake.path);
+    throw bad(path, at, `${pathText(mistake.path)}: ${mistake.message}`);
+  });
 }
 
 /** As readPlaybook. Whether the plan was edited is for verifyPlan to say. */
@@ -62,7 +69,12 @@ export function writeData(path: string, value: unknown): void {
   }
 }
 
-function readData<T>(path: string, kind: FileKind, schema: z.ZodType<T>): T {
+function readData<T>(
+  path: string,
+  kind: FileKind,
+  schema: z.ZodType<T>,
+  check?: (data: T, places: Parsed['places']) => void,
+): T {
   const format = formatOf(path, EXIT.badFile);
   const text = readText(path, LIMITS[kind][format], LIMITS[kind].json);
   const { data, places } = format === 'json' ? parseJson(path, text) : fromYaml(path, text);
@@ -73,7 +85,10 @@ function readData<T>(path: string, kind: FileKind, schema: z.ZodType<T>): T {
   }
   refuseOtherKind(path, kind, 'kind' in data ? data.kind : undefined, places);
   const parsed = schema.safeParse(data);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) {
+    check?.(parsed.data, places);
+    return parsed.data;
+  }
   const [first, ...others] = parsed.error.issues;
   if (!first) throw new Error('a schema refused without a reason');
   const { at, path: where, message } = explainIssue(first, schema, places());

@@ -4,7 +4,7 @@ import type { RunEvent, RunOutcome } from '../core/journal.ts';
 import { showProgress } from '../report/progress.ts';
 import { summaryText } from '../report/run-text.ts';
 import type { Engine } from '../run/engine.ts';
-import type { Ending } from '../run/migrate.ts';
+import type { Ending } from '../run/phase.ts';
 import type { CommandIo } from './io.ts';
 import { openedEvent, openRun, type RunOptions, writeTargets } from './session.ts';
 

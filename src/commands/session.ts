@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Cluster } from '../core/cluster.ts';
 import type { Driver, Originals, RunContext } from '../core/driver.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
+import { configuredGates } from '../core/gate-settings.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Mode } from '../core/mode.ts';
 import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
@@ -95,7 +96,6 @@ export interface RunOptions {
   stop: AbortSignal;
   kill: AbortSignal;
   watcherImage?: string;
-  /** Gates of this run; all of them when not given. */
   action: 'migrate' | 'rollback' | 'finalize';
 }
 
@@ -120,7 +120,7 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
   const engine: Engine = {
     run,
     driver: driverOf(plan),
-    gates: GATES,
+    gates: configuredGates(GATES, plan.playbook),
     runGates,
     journal,
     inventory,

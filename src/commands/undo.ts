@@ -6,7 +6,7 @@ import { realClock } from '../run/clock.ts';
 import type { Engine } from '../run/engine.ts';
 import { finalize, rollback } from '../run/give-back.ts';
 import { takeLease } from '../run/lease.ts';
-import type { Ending } from '../run/migrate.ts';
+import type { Ending } from '../run/phase.ts';
 import { findRecord } from '../run/record.ts';
 import { type CommandIo, confirm } from './io.ts';
 import { runAction } from './run-action.ts';

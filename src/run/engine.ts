@@ -42,13 +42,11 @@ export class Halt extends Error {
 export class Red extends Error {
   override readonly name = 'Red';
   readonly judgements: readonly Judgement[];
-  constructor(judgements: readonly Judgement[]) {
+  readonly moment: Moment;
+  constructor(judgements: readonly Judgement[], moment: Moment) {
     super(reasonOf(judgements));
     this.judgements = judgements;
-  }
-  /** Nothing failed; something could not be seen. */
-  get inconclusive(): boolean {
-    return this.judgements.every(j => j.verdict !== 'fail');
+    this.moment = moment;
   }
 }
 
@@ -128,7 +126,7 @@ export async function judgeUntilPassed(engine: Engine, options: JudgeOptions): P
     redSince = red ? (redSince ?? now) : undefined;
     const tooLong = now - begun > options.patience * 1000;
     if ((redSince !== undefined && now - redSince >= options.settle * 1000 && !waitsForStart(open)) || tooLong) {
-      throw new Red(record(engine, options, judgements));
+      throw new Red(record(engine, options, judgements), options.moment);
     }
     if (now - saidAt >= SAY_MS) {
       saidAt = now;

@@ -1,5 +1,6 @@
 import type { FlipNode } from '../core/driver.ts';
 import type { Moment } from '../core/gate.ts';
+import { onRedOf, READINESS } from '../core/gate-settings.ts';
 import type { Mode } from '../core/mode.ts';
 import type { Step } from '../core/run-state.ts';
 import { needsSweep } from '../core/sweep.ts';
@@ -9,8 +10,6 @@ import { type Sweeping, startSweep } from './sweeper.ts';
 
 /** Complete probe rounds of each vantage that make a baseline. */
 const BASELINE_ROUNDS = 2;
-/** Gates that tell whether a kube-proxy is ready to serve, whatever else is red: what a way back must still wait for. */
-const READINESS: ReadonlySet<string> = new Set(['effective-mode', 'convergence', 'kernel-rules']);
 
 export interface Flip {
   readonly engine: Engine;
@@ -62,7 +61,7 @@ export async function flipNode(flip: Flip): Promise<void> {
     await settleIn(flip, times, sweeping);
   } catch (error) {
     if (flip.direction === 'back' || run.signal.aborted) throw error;
-    if (error instanceof Red && error.inconclusive) throw error;
+    if (error instanceof Red && onRedOf(error.judgements, run.plan.playbook) === 'halt') throw error;
     await back(flip);
     throw error;
   }

@@ -7,45 +7,22 @@ import { LABEL_MODE } from '../core/names.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { type Engine, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { flipNode } from './flip.ts';
-import { type Ending, phase } from './migrate.ts';
 import type { NodeWatch } from './node-watch.ts';
+import { type Ending, phase } from './phase.ts';
 import { startSweep } from './sweeper.ts';
 import { Watches } from './watches.ts';
 
 /** Undoes the run, last node first; `only` undoes one node and leaves the rest as it is. */
 export async function rollback(engine: Engine, only?: string): Promise<Ending> {
-  const { journal, run } = engine;
+  const { run } = engine;
   const watches = new Watches(engine);
-  const stuck: string[] = [];
   if (await engine.driver.committed(run)) {
     const message = 'finalize has begun: the shared configuration says the new mode, and undo is a new migration';
     throw new ProxyctlError(`${message}; end it with 'proxyctl finalize'`, EXIT.stalePlan);
   }
   try {
-    const open = await openNodes(engine, only);
-    watches.prefetch(open[0]?.node.name);
-    for (const [index, { node, batch, touched }] of open.entries()) {
-      if (engine.stop.aborted) return stopped();
-      const watch = await watches.of(node.name);
-      const onReleased = () => watches.prefetch(open[index + 1]?.node.name);
-      try {
-        await (touched === 'flipped'
-          ? flipNode({ engine, node, batch, watch, direction: 'back', resumed: true, onReleased })
-          : callOff(engine, node));
-        journal.append({ event: 'node-back', batch, node: node.name, mode: node.to });
-      } catch (error) {
-        if (!(error instanceof Red)) throw error;
-        stuck.push(`${node.name} (${error.message})`);
-      }
-      watches.leave(node.name);
-    }
-    if (stuck.length > 0) {
-      return {
-        outcome: 'halted',
-        reason: `could not put back ${stuck.join(', ')}`,
-        next: "look at the nodes named, then 'proxyctl rollback' again",
-      };
-    }
+    const ending = await putBack(engine, watches, ({ node }) => only === undefined || node.name === only);
+    if (ending) return ending;
     if (only !== undefined) {
       return {
         outcome: 'rolled back',
@@ -63,6 +40,38 @@ export async function rollback(engine: Engine, only?: string): Promise<Ending> {
   } finally {
     await watches.closed();
   }
+}
+
+/** Puts nodes of the run back, last planned first. What ended it early, or undefined when all of them are as they were. */
+export async function putBack(
+  engine: Engine,
+  watches: Watches,
+  chosen: (open: OpenNode) => boolean,
+): Promise<Ending | undefined> {
+  const stuck: string[] = [];
+  const open = (await openNodes(engine)).filter(chosen);
+  watches.prefetch(open[0]?.node.name);
+  for (const [index, { node, batch, touched }] of open.entries()) {
+    if (engine.stop.aborted) return stopped();
+    const watch = await watches.of(node.name);
+    const onReleased = () => watches.prefetch(open[index + 1]?.node.name);
+    try {
+      await (touched === 'flipped'
+        ? flipNode({ engine, node, batch, watch, direction: 'back', resumed: true, onReleased })
+        : callOff(engine, node));
+      engine.journal.append({ event: 'node-back', batch, node: node.name, mode: node.to });
+    } catch (error) {
+      if (!(error instanceof Red)) throw error;
+      stuck.push(`${node.name} (${error.message})`);
+    }
+    watches.leave(node.name);
+  }
+  if (stuck.length === 0) return undefined;
+  return {
+    outcome: 'halted',
+    reason: `could not put back ${stuck.join(', ')}`,
+    next: "look at the nodes named, then 'proxyctl rollback' again",
+  };
 }
 
 /** Makes the new mode the shared one and gives the nodes back. After it, undo is a new migration. */
@@ -143,11 +152,10 @@ interface OpenNode {
 }
 
 /** Nodes that are not as they were, last planned first, and how far each had come. */
-async function openNodes(engine: Engine, only: string | undefined): Promise<OpenNode[]> {
+async function openNodes(engine: Engine): Promise<OpenNode[]> {
   const open: OpenNode[] = [];
   for (const batch of [...engine.run.plan.batches].reverse()) {
     for (const planned of [...batch.nodes].reverse()) {
-      if (only !== undefined && planned.name !== only) continue;
       const object = await engine.run.cluster.get({ kind: 'Node', name: planned.name });
       if (!object) continue;
       const node: FlipNode = { name: planned.name, from: engine.run.plan.to, to: planned.from, home: 'original' };

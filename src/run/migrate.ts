@@ -1,17 +1,11 @@
 import type { FlipNode } from '../core/driver.ts';
-import type { RunOutcome } from '../core/journal.ts';
 import type { Batch, PlannedNode } from '../core/plan.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { flipNode } from './flip.ts';
+import { answerRed, GO_ON_OR_BACK } from './on-red.ts';
+import { type Ending, phase } from './phase.ts';
 import { Watches } from './watches.ts';
-
-export interface Ending {
-  outcome: RunOutcome;
-  reason: string;
-  /** What the operator can do now. */
-  next: string;
-}
 
 /** Walks the plan. Nodes that are done already are left alone, so the same call goes on after a halt. */
 export async function migrate(engine: Engine): Promise<Ending> {
@@ -22,11 +16,17 @@ export async function migrate(engine: Engine): Promise<Ending> {
     watches.prefetch(order[0]);
     await phase(engine, 'prepare', 'objects of the run', () => driver.prepare(run));
     for (const batch of run.plan.batches) {
-      journal.append({ event: 'batch-started', batch: batch.id });
-      for (const service of batch.services) engine.exposed.add(service);
-      for (const node of batch.nodes) await one(engine, watches, batch, node, order[order.indexOf(node.name) + 1]);
-      await afterBatch(engine, batch);
-      journal.append({ event: 'batch-done', batch: batch.id, exposed: batch.exposedAfter });
+      try {
+        journal.append({ event: 'batch-started', batch: batch.id });
+        for (const service of batch.services) engine.exposed.add(service);
+        for (const node of batch.nodes) await one(engine, watches, batch, node, order[order.indexOf(node.name) + 1]);
+        await afterBatch(engine, batch);
+        journal.append({ event: 'batch-done', batch: batch.id, exposed: batch.exposedAfter });
+      } catch (error) {
+        if (!(error instanceof Red)) throw error;
+        await watches.closed();
+        return await answerRed(engine, error, batch.id);
+      }
     }
     return {
       outcome: 'done',
@@ -34,9 +34,7 @@ export async function migrate(engine: Engine): Promise<Ending> {
       next: "'proxyctl finalize' keeps it, 'proxyctl rollback' undoes it",
     };
   } catch (error) {
-    const next = "'proxyctl rollback' puts everything back, 'proxyctl migrate' goes on";
-    if (error instanceof Halt) return { outcome: error.outcome, reason: error.message, next };
-    if (error instanceof Red) return { outcome: 'halted', reason: error.message, next };
+    if (error instanceof Halt) return { outcome: error.outcome, reason: error.message, next: GO_ON_OR_BACK };
     throw error;
   } finally {
     await watches.closed();
@@ -90,10 +88,4 @@ async function afterBatch(engine: Engine, batch: Batch): Promise<void> {
   const { settle } = plan.playbook.gates;
   engine.journal.append({ event: 'waiting', for: `the gates after ${batch.id}` });
   await judgeUntilPassed(engine, { moment: 'after-batch', gates, look, settle, patience: settle });
-}
-
-export async function phase(engine: Engine, id: string, title: string, perform: () => Promise<void>): Promise<void> {
-  engine.journal.append({ event: 'phase-started', phase: id, title });
-  await perform();
-  engine.journal.append({ event: 'phase-done', phase: id });
 }

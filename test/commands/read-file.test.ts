@@ -79,6 +79,20 @@ describe('readPlaybook', () => {
     );
   });
 
+  it('places what it says of single gates', () => {
+    expect(yaml('gates:\n  settings:\n    conntrak: {}\n')).toMatch(
+      /^p\.yaml:3:5: gates\.settings\.conntrak: is no gate; there are .*conntrack/,
+    );
+    expect(yaml('gates:\n  settings:\n    conntrack: {enabld: true}\n')).toBe(
+      'p.yaml:3:17: gates.settings.conntrack.enabld: is not known, did you mean enabled?',
+    );
+    expect(yaml('gates: {settings: {convergence: {enabled: false}}}\n')).toBe(
+      'p.yaml:1:43: gates.settings.convergence.enabled: cannot be taken away: no node is flipped without this gate',
+    );
+    expect(yaml('gates: {onRed: stop}\n')).toBe('p.yaml:1:16: gates.onRed: must be halt, node, batch or run');
+    expect(yaml('preflight:\n  accept: [nods-ready]\n')).toMatch(/^p\.yaml:2:12: preflight\.accept\[0\]: is no gate/);
+  });
+
   it.each([
     ['a: 1\na: 2\n', 'p.yaml:2:1: the same key stands here twice'],
     ['order: &x {}\nbatch: *x\n', 'p.yaml:2:8: aliases (*x) are not read: write the value out'],

@@ -29,8 +29,8 @@ export interface EmbeddedTestbed extends Testbed {
   readonly sim: Sim;
 }
 
-export async function embeddedTestbed(mode: Mode, seed: number): Promise<EmbeddedTestbed> {
-  const sim = await startSim({ nodes: 3, namespaces: 6, services: 30, mode, seed });
+export async function embeddedTestbed(mode: Mode, seed: number, nodes = 3): Promise<EmbeddedTestbed> {
+  const sim = await startSim({ nodes, namespaces: 6, services: 30, mode, seed });
   const kubeconfig = tempFile('kubeconfig', sim.kubeconfig());
   const playbook = tempFile('playbook.yaml', PLAYBOOK);
   return {

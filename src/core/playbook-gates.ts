@@ -1,0 +1,50 @@
+// The `gates` of a playbook: thresholds, times, what a red gate leads to.
+import { z } from 'zod';
+import { Duration } from './duration.ts';
+import { MOMENTS } from './gate.ts';
+
+const fraction = z.number().gt(0).max(1);
+
+/** What a gate that fails leads to, from the least to the most far-reaching. */
+export const ON_RED = ['halt', 'node', 'batch', 'run'] as const;
+export type OnRed = (typeof ON_RED)[number];
+const OnRedSchema = z.enum(ON_RED);
+
+/** What can be set for any gate. */
+const GateSettings = z.strictObject({
+  /** `false`: the gate is not asked. */
+  enabled: z.boolean().default(true),
+  /** `warning`: whatever the gate finds, or cannot see, is named and stops nothing. */
+  severity: z.enum(['error', 'warning']).default('error'),
+  /** When the gate is asked; some of the moments it has. */
+  moments: z.array(z.enum(MOMENTS)).min(1).optional(),
+  /** In place of `gates.onRed`. */
+  onRed: OnRedSchema.optional(),
+});
+
+export const GatesSchema = z.strictObject({
+  /** Time a flipped node is watched before the next one, on top of the gates. */
+  soak: Duration.default(5),
+  /** How long a gate may stay inconclusive or red before its verdict counts. */
+  settle: Duration.default(20),
+  /** Time for a kube-proxy to start and program its rules. */
+  convergence: Duration.default(300),
+  /**
+   * What a gate that fails leads to: `halt` stops and leaves the node, `node` puts the node back and stops, `batch` puts back
+   * the nodes of its batch, `run` every node of the run. What cannot be seen halts, whatever stands here.
+   */
+  onRed: OnRedSchema.default('node'),
+  conntrack: z.strictObject({ warn: fraction.default(0.6), fail: fraction.default(0.7) }).prefault({}),
+  probes: z
+    .strictObject({
+      /** Services probed from each node at most; the report says which were not. */
+      services: z.int().positive().default(2000),
+      /** Failed attempts in a row after which a Service counts as broken. */
+      failures: z.int().positive().default(2),
+    })
+    .prefault({}),
+  /** ipvs connections are given so long to end before the left mode is swept. */
+  drain: Duration.default(30),
+  /** By gate id. */
+  settings: z.record(z.string(), GateSettings).default({}),
+});
