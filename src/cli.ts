@@ -2,6 +2,7 @@
 // `--version` and `--help` load nothing else.
 import { Command, CommanderError, Option } from 'commander';
 import type { CommandIo, GlobalOptions } from './commands/io.ts';
+import { PURPOSES } from './core/access.ts';
 import { EXIT, ProxyctlError } from './core/errors.ts';
 import { MODES } from './core/mode.ts';
 import { escapeText } from './report/escape.ts';
@@ -105,6 +106,19 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
     .description('where a run stands, read from the cluster alone (exit 20 when something does not fit)')
     .option('--run <id>', 'the run to tell about')
     .action(async options => action(async io => (await import('./commands/status.ts')).statusCommand(io, options)));
+  const several = (value: string, before: string[]) => [...before, value];
+  program
+    .command('rbac')
+    .argument('[purpose]', `what the rights are for: ${PURPOSES.join(', ')}`, 'migrate')
+    .description('the roles that this takes and no more, for kubectl apply -f -; asks no cluster')
+    .option('--user <name>', 'bind them to this user (may be repeated, as may the others)', several, [])
+    .option('--group <name>', 'bind them to this group', several, [])
+    .option('--service-account <namespace:name>', 'bind them to this ServiceAccount', several, [])
+    .option('--inventory <file>', "names of kube-proxy's objects, where they are not kubeadm's")
+    .addHelpText('after', '\nExample:\n  proxyctl rbac migrate --user jane | kubectl apply -f -')
+    .action(async (purpose, options) =>
+      action(async io => (await import('./commands/rbac.ts')).rbacCommand(io, purpose, options)),
+    );
 }
 
 function addChanging(program: Command, action: (perform: Perform) => Promise<void>): void {

@@ -1,5 +1,5 @@
 // The cluster as data: a few lists, reduced while they stream in, and the head of each kube-proxy's log.
-import type { Access, Cluster, Kind, KubeObject } from '../core/cluster.ts';
+import type { Cluster, Kind, KubeObject } from '../core/cluster.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { INVENTORY_VERSION, Inventory, type NodeFacts, serviceKey } from '../core/inventory.ts';
 import { isMode } from '../core/mode.ts';
@@ -7,18 +7,6 @@ import { isApiError } from './http.ts';
 import { nodeFacts, PodCounts, type SeenProxy } from './inventory-nodes.ts';
 import { EndpointCounts, serviceFacts } from './inventory-services.ts';
 import { ciliumReplacesProxy, proxyFacts } from './kube-proxy.ts';
-
-/** What `takeInventory` needs. Without pods/log the modes stay unknown; everything else is required. */
-export const inventoryAccess: Access[] = [
-  { verb: 'list', group: '', resource: 'nodes' },
-  { verb: 'list', group: '', resource: 'namespaces' },
-  { verb: 'list', group: '', resource: 'pods' },
-  { verb: 'list', group: '', resource: 'services' },
-  { verb: 'list', group: 'discovery.k8s.io', resource: 'endpointslices' },
-  { verb: 'list', group: 'apps', resource: 'daemonsets', namespace: 'kube-system' },
-  { verb: 'get', group: '', resource: 'configmaps', namespace: 'kube-system' },
-  { verb: 'get', group: '', resource: 'pods/log', namespace: 'kube-system' },
-];
 
 /** kube-proxy says its mode in its first lines; behind them is nothing for us. */
 const LOG_HEAD_BYTES = 16_384;

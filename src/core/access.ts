@@ -1,38 +1,119 @@
+// The one list of what proxyctl asks of the API. The roles of `proxyctl rbac` and the gate `permissions` are made of it, and a
+// test holds it against the requests of whole runs: a request without a rule fails there, and so does a rule without a request.
 import type { Access } from './cluster.ts';
-import { NAMESPACE } from './names.ts';
+import type { ProxyFacts } from './inventory.ts';
+import { MODES } from './mode.ts';
+import { LEASE, NAMESPACE, NODE_ACCOUNT, SHADOW_NAME } from './names.ts';
 
-function rows(
-  group: string,
-  resource: string,
-  verbs: readonly Access['verb'][],
-  where: Omit<Access, 'verb' | 'group' | 'resource'> = {},
-): Access[] {
-  return verbs.map(verb => ({ verb, group, resource, ...where }));
+/** What rights are for: `inventory` also makes plans, `migrate` also rolls back and finalizes. */
+export const PURPOSES = ['inventory', 'preflight', 'status', 'migrate'] as const;
+export type Purpose = (typeof PURPOSES)[number];
+
+/** Verbs on one resource: in one namespace or everywhere, on the objects named or on all. */
+export interface Rule {
+  /** API group, `''` for core. */
+  readonly group: string;
+  /** Resource with subresource: `pods`, `pods/log`. */
+  readonly resource: string;
+  readonly verbs: readonly Access['verb'][];
+  readonly namespace?: string;
+  /** `create` and `list` cannot be held to names. */
+  readonly names?: readonly string[];
 }
 
-/** All that a run asks of the API, `proxyNamespace` being where kube-proxy's objects are. Source: what the executor and the driver call. */
-export function migrateAccess(proxyNamespace = 'kube-system'): Access[] {
-  const proxy = { namespace: proxyNamespace };
-  const own = { namespace: NAMESPACE };
+/** kube-proxy's own objects. */
+export interface ProxyPlace {
+  readonly namespace: string;
+  readonly daemonSet: string;
+  readonly configMap: string;
+}
+
+/** As kubeadm has them. */
+export const KUBEADM: ProxyPlace = { namespace: 'kube-system', daemonSet: 'kube-proxy', configMap: 'kube-proxy' };
+
+/** Where an inventory found them. */
+export function placeOf({ daemonSet, configMap }: ProxyFacts): ProxyPlace {
+  return {
+    namespace: daemonSet?.namespace ?? KUBEADM.namespace,
+    daemonSet: daemonSet?.name ?? KUBEADM.daemonSet,
+    configMap: configMap?.name ?? KUBEADM.configMap,
+  };
+}
+
+const core = (resource: string, ...verbs: Access['verb'][]) => ({ group: '', resource, verbs });
+const apps = (resource: string, ...verbs: Access['verb'][]) => ({ group: 'apps', resource, verbs });
+
+function inventory({ namespace, configMap }: ProxyPlace): Rule[] {
   return [
-    ...rows('', 'nodes', ['get', 'list', 'patch']),
-    ...rows('', 'namespaces', ['list']),
-    ...rows('', 'pods', ['list']),
-    ...rows('', 'services', ['get', 'list']),
-    ...rows('discovery.k8s.io', 'endpointslices', ['list']),
-    ...rows('', 'pods', ['get', 'list', 'create', 'delete'], proxy),
-    ...rows('', 'pods/log', ['get'], proxy),
-    ...rows('', 'configmaps', ['get', 'list', 'create', 'patch', 'delete'], proxy),
-    ...rows('apps', 'daemonsets', ['get', 'list', 'create', 'patch', 'delete'], proxy),
-    ...rows('apps', 'controllerrevisions', ['list', 'delete'], proxy),
-    ...rows('', 'namespaces', ['get', 'create', 'delete'], { name: NAMESPACE }),
-    ...rows('', 'serviceaccounts', ['create'], own),
-    ...rows('', 'pods', ['get', 'list', 'create', 'delete'], own),
-    ...rows('', 'pods/log', ['get'], own),
-    ...rows('', 'configmaps', ['get', 'list', 'create', 'patch'], own),
-    ...rows('coordination.k8s.io', 'leases', ['get', 'create', 'patch'], own),
+    // Which cluster this is.
+    { ...core('namespaces', 'get'), names: ['kube-system'] },
+    core('namespaces', 'list'),
+    core('nodes', 'list'),
+    core('pods', 'list'),
+    core('services', 'list'),
+    { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: ['list'] },
+    { ...apps('daemonsets', 'list'), namespace },
+    { ...core('configmaps', 'get'), namespace, names: [configMap, 'cilium-config'] },
+    { ...core('pods/log', 'get'), namespace },
   ];
 }
 
-/** What a run needs where kube-proxy is in kube-system. */
-export const MIGRATE_ACCESS: readonly Access[] = migrateAccess();
+const OWN = { namespace: NAMESPACE };
+const OWN_NAMESPACE: Rule = { ...core('namespaces', 'get'), names: [NAMESPACE] };
+const STATUS: readonly Rule[] = [
+  OWN_NAMESPACE,
+  { ...core('configmaps', 'list'), ...OWN },
+  { group: 'coordination.k8s.io', resource: 'leases', verbs: ['get'], ...OWN, names: [LEASE] },
+];
+
+function migration({ namespace, daemonSet, configMap }: ProxyPlace): Rule[] {
+  const daemonSets = MODES.map(mode => `${daemonSet}-${mode}`);
+  const configMaps = [...MODES.map(mode => `${configMap}-${mode}`), SHADOW_NAME];
+  return [
+    core('nodes', 'get', 'patch'),
+    core('services', 'get'),
+    { ...core('pods', 'get', 'create', 'delete'), namespace },
+    { ...core('configmaps', 'list', 'create'), namespace },
+    { ...core('configmaps', 'patch'), namespace, names: [configMap] },
+    { ...core('configmaps', 'get', 'delete'), namespace, names: configMaps },
+    { ...apps('daemonsets', 'create'), namespace },
+    { ...apps('daemonsets', 'get', 'patch'), namespace, names: [daemonSet] },
+    { ...apps('daemonsets', 'get', 'delete'), namespace, names: daemonSets },
+    { ...apps('controllerrevisions', 'list', 'delete'), namespace },
+    { ...core('serviceaccounts', 'get'), ...OWN, names: [NODE_ACCOUNT] },
+    { ...core('pods', 'get', 'create', 'delete'), ...OWN },
+    { ...core('pods/log', 'get'), ...OWN },
+    { ...core('configmaps', 'get', 'create', 'patch', 'delete'), ...OWN },
+    { group: 'coordination.k8s.io', resource: 'leases', verbs: ['create'], ...OWN },
+    { group: 'coordination.k8s.io', resource: 'leases', verbs: ['patch', 'delete'], ...OWN, names: [LEASE] },
+  ];
+}
+
+/** All that a purpose takes, where the namespace `proxyctl` is there already, as `proxyctl rbac` gives it. */
+export function rulesFor(purpose: Purpose, place: ProxyPlace = KUBEADM): Rule[] {
+  const reading = inventory(place);
+  switch (purpose) {
+    case 'inventory':
+      return reading;
+    case 'preflight':
+      return [...reading, OWN_NAMESPACE];
+    case 'status':
+      return [...reading, ...STATUS];
+    case 'migrate':
+      return [...reading, ...STATUS, ...migration(place)];
+  }
+}
+
+/** What it takes besides to make that namespace, and to remove it in the end. */
+export const MAKING_NAMESPACE: readonly Rule[] = [
+  core('namespaces', 'create'),
+  { ...core('namespaces', 'delete'), names: [NAMESPACE] },
+  { ...core('serviceaccounts', 'create'), ...OWN },
+];
+
+/** The rules as single questions. */
+export function questions(rules: readonly Rule[]): Access[] {
+  return rules.flatMap(({ verbs, names, ...where }) =>
+    verbs.flatMap(verb => (names === undefined ? [{ ...where, verb }] : names.map(name => ({ ...where, verb, name })))),
+  );
+}

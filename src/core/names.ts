@@ -16,6 +16,8 @@ export const ANNOTATION_STATE = 'proxyctl.dev/state';
 export const LABEL_SIMULATED = 'proxyctl.dev/simulated';
 
 export const PARTS = {
+  /** Our own namespace, where we made it: it goes in the end. One without the label was given to us, and stays. */
+  namespace: 'namespace',
   proxy: 'proxy',
   warm: 'warm',
   shadow: 'shadow',
@@ -32,3 +34,7 @@ export const WARM_PORTS = { metrics: 10349, healthz: 10356 } as const;
 export const MAIN_PORTS = { metrics: 10249, healthz: 10256 } as const;
 
 export const LEASE = 'proxyctl';
+/** ConfigMap beside kube-proxy's, with what the warm kube-proxy must not find. */
+export const SHADOW_NAME = 'proxyctl-shadow';
+/** Account of the pods that we put on nodes; it has no rights, and its token is mounted nowhere. */
+export const NODE_ACCOUNT = 'proxyctl-node';

@@ -1,10 +1,9 @@
 // The pods that proxyctl puts on a node to look and to sweep, as values.
 import type { KubeObject } from '../core/cluster.ts';
 import type { Mode } from '../core/mode.ts';
-import { LABEL_PART, LABEL_RUN, MAIN_PORTS, NAMESPACE, PARTS, WARM_PORTS } from '../core/names.ts';
+import { LABEL_PART, LABEL_RUN, MAIN_PORTS, NAMESPACE, NODE_ACCOUNT, PARTS, WARM_PORTS } from '../core/names.ts';
 import type { Vantage } from '../core/observation.ts';
 
-export const SERVICE_ACCOUNT = 'proxyctl-node';
 export const TARGETS_MAP = 'proxyctl-targets';
 const TARGETS_FOLDER = '/etc/proxyctl';
 
@@ -81,7 +80,7 @@ function basePod(options: PodOptions, name: string, part: string, args: string[]
     },
     spec: {
       nodeName: options.node,
-      serviceAccountName: SERVICE_ACCOUNT,
+      serviceAccountName: NODE_ACCOUNT,
       automountServiceAccountToken: false,
       restartPolicy: 'Never',
       terminationGracePeriodSeconds: 1,

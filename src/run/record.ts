@@ -2,8 +2,8 @@ import type { Clock } from '../core/clock.ts';
 import type { Cluster, KubeObject } from '../core/cluster.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
 import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
+import { nodeAccount, ownNamespace } from '../core/own-namespace.ts';
 import { RunRecord } from '../core/run-state.ts';
-import { SERVICE_ACCOUNT } from './pods.ts';
 
 const KEY = 'record.json';
 
@@ -20,14 +20,12 @@ export async function findRecord(cluster: Cluster): Promise<RunRecord | undefine
   return undefined;
 }
 
-/** Our namespace and account, made if they are not there. Watchers look at the kernel, so it is a privileged namespace. */
+/** Our namespace and account, made if they are not there. */
 export async function ensureNamespace(cluster: Cluster, clock: Clock): Promise<void> {
-  const enforce = { 'pod-security.kubernetes.io/enforce': 'privileged' };
-  const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE, labels: enforce } };
   for (let tries = 0; ; tries++) {
     const existing = await cluster.get({ kind: 'Namespace', name: NAMESPACE });
     if (existing && !existing.metadata.deletionTimestamp) break;
-    if (!existing) await createQuietly(cluster, namespace);
+    if (!existing) await createQuietly(cluster, ownNamespace('made'));
     else if (tries > 120)
       throw new ProxyctlError(
         `namespace ${NAMESPACE} has been terminating for a minute; see what holds it`,
@@ -35,13 +33,10 @@ export async function ensureNamespace(cluster: Cluster, clock: Clock): Promise<v
       );
     else await clock.sleep(500);
   }
-  const metadata = { name: SERVICE_ACCOUNT, namespace: NAMESPACE };
-  await createQuietly(cluster, {
-    apiVersion: 'v1',
-    kind: 'ServiceAccount',
-    metadata,
-    automountServiceAccountToken: false,
-  });
+  const account = nodeAccount();
+  // Whoever was given the namespace may not make accounts in it.
+  const there = await cluster.get({ kind: 'ServiceAccount', namespace: NAMESPACE, name: account.metadata.name });
+  if (!there) await createQuietly(cluster, account);
 }
 
 async function createQuietly(cluster: Cluster, object: KubeObject): Promise<void> {

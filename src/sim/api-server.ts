@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { KINDS, type Kind, type KubeObject } from '../core/cluster.ts';
 import type { ApiFaults } from './api-faults.ts';
 import { listPage, serveWatch } from './api-read.ts';
+import { type Asked, type Authorizer, type Who, whoAsks } from './authorizer.ts';
 import { discovery, kindAt } from './discovery.ts';
 import { isRecord } from './json-patch.ts';
 import { type LogBook, serveLog } from './pod-logs.ts';
@@ -11,12 +12,13 @@ import type { DeleteOptions, Registry } from './registry.ts';
 import { badRequest, forbidden, groupOf, StatusError } from './status.ts';
 import type { Timers } from './timers.ts';
 
-export const USER = 'simulated-admin';
-
 interface ApiParts {
   readonly registry: Registry;
   readonly logs: LogBook;
   readonly faults: ApiFaults;
+  readonly authorizer: Authorizer;
+  /** Told of every request for objects, before it is decided on. */
+  readonly hear: (who: Who, asked: Asked) => void;
   readonly timers: Timers;
   /** Why the kubelet of a pod's node cannot be asked, when it cannot. */
   readonly unreachable: (node: string) => string | undefined;
@@ -69,7 +71,7 @@ export class ApiServer {
     const document = request.method === 'GET' ? discovery(path) : undefined;
     if (document) return sendJson(response, 200, document);
     if (path === '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews')
-      return this.review(parseJson(body), response);
+      return this.review(parseJson(body), whoAsks(request), response);
     if (/protobuf|cbor/.test(request.headers['content-type'] ?? '')) {
       throw new StatusError(415, 'UnsupportedMediaType', 'the simulated API server takes JSON only');
     }
@@ -85,16 +87,16 @@ export class ApiServer {
     target: Target,
     body: string,
   ): Promise<void> {
-    const asked = { verb: verbOf(request, target), resource: resourceOf(target), namespace: target.namespace };
+    const asked = askedFor(request, target);
+    const who = whoAsks(request);
+    this.parts.hear(who, asked);
     const hits = this.parts.faults.hit(asked);
     const delay = Math.max(0, ...hits.map(hit => hit.delayMs ?? 0));
     if (delay > 0) await new Promise<void>(resolve => this.parts.timers.after(delay, resolve));
     if (hits.some(hit => hit.reset)) return void response.destroy();
     const status = hits.find(hit => hit.status !== undefined)?.status;
     if (status !== undefined) throw faultStatus(status);
-    if (this.parts.faults.denied(asked)) {
-      throw forbidden({ user: USER, ...asked, group: groupOf(target.kind), name: target.name });
-    }
+    if (!this.allows(who, asked)) throw forbidden({ user: who.user, ...asked });
     if (hits.some(hit => hit.lostAnswer)) {
       this.carryOut(request, undefined, target, body);
       return void response.destroy();
@@ -170,19 +172,23 @@ export class ApiServer {
     return page;
   }
 
-  private review(given: unknown, response: ServerResponse): void {
+  private allows(who: Who, asked: Asked): boolean {
+    return !this.parts.faults.denied(asked) && this.parts.authorizer.allows(who, asked);
+  }
+
+  private review(given: unknown, who: Who, response: ServerResponse): void {
     const spec = isRecord(given) && isRecord(given.spec) ? given.spec : {};
     const asked = isRecord(spec.resourceAttributes) ? spec.resourceAttributes : {};
     const text = (key: string) => (typeof asked[key] === 'string' ? asked[key] : '');
     const resource = text('subresource') === '' ? text('resource') : `${text('resource')}/${text('subresource')}`;
-    const denied = this.parts.faults.denied({
+    const allowed = this.allows(who, {
       verb: text('verb'),
+      group: text('group'),
       resource,
       namespace: text('namespace') || undefined,
+      name: text('name') || undefined,
     });
-    const status = denied
-      ? { allowed: false, reason: 'denied by the simulation' }
-      : { allowed: true, reason: 'simulated' };
+    const status = { allowed, reason: allowed ? 'simulated' : 'denied by the simulation' };
     const { apiVersion, kind } = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview' };
     sendJson(response, 201, { apiVersion, kind, metadata: {}, spec, status });
   }
@@ -202,6 +208,18 @@ function verbOf({ method }: IncomingMessage, { name, query }: Target): string {
   if (method === 'GET') return name !== undefined ? 'get' : query.has('watch') ? 'watch' : 'list';
   const verbs: Record<string, string> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
   return verbs[method ?? ''] ?? 'get';
+}
+
+/** A request as it is authorized: a namespace is in itself, and a list may be held to one name. */
+function askedFor(request: IncomingMessage, target: Target): Asked {
+  const { kind, name, query } = target;
+  return {
+    verb: verbOf(request, target),
+    group: groupOf(kind),
+    resource: resourceOf(target),
+    namespace: kind === 'Namespace' ? name : target.namespace,
+    name: name ?? /^metadata\.name=([^,]+)$/.exec(query.get('fieldSelector') ?? '')?.[1],
+  };
 }
 
 function resourceOf({ kind, subresource }: Target): string {

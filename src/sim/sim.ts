@@ -1,8 +1,10 @@
 // The embedded cluster: a Kubernetes API over real HTTP with simulated controllers and nodes behind it.
 import { stringify } from 'yaml';
+import type { Kind, KubeObject } from '../core/cluster.ts';
 import type { Mode } from '../core/mode.ts';
 import type { DenyRule } from './api-faults.ts';
-import { ApiServer, USER } from './api-server.ts';
+import { ApiServer } from './api-server.ts';
+import { type Asked, Authorizer, USER, type Who } from './authorizer.ts';
 import { buildCluster } from './build.ts';
 import { DaemonSetController } from './daemonset-controller.ts';
 import { EndpointsController } from './endpoints-controller.ts';
@@ -21,8 +23,12 @@ import { clusterCIDR, placeNodes } from './topology.ts';
 import { Traffic } from './traffic.ts';
 import { type SimOptions, SPEED, type World } from './world.ts';
 
+export type { Asked, Who } from './authorizer.ts';
+export { Authorizer } from './authorizer.ts';
 export type { Traffic, TrafficTotals } from './traffic.ts';
 export type { RunWatcher, SimOptions, Speed } from './world.ts';
+
+export type RequestListener = (who: Who, asked: Asked) => void;
 
 export interface Sim {
   /** `http://127.0.0.1:<port>`. */
@@ -40,6 +46,10 @@ export interface Sim {
   readonly fault: Faults;
   /** Refuses requests as the real server does without a role for them; returns what allows them again. */
   deny(rule: DenyRule): () => void;
+  /** `kubectl apply` of what is not there yet, RBAC objects included: whoever is impersonated has the rights of these alone. */
+  apply(objects: readonly KubeObject[]): void;
+  /** Tells of every request for objects; returns what ends it. */
+  hear(listener: RequestListener): () => void;
   /** A node joins the cluster; kube-proxy comes to it as to any other. */
   addNode(name: string): SimNode;
   /** A node leaves for good, its pods with it. */
@@ -69,7 +79,15 @@ export async function createSim(options: SimOptions = {}): Promise<Sim> {
   startControllers(world, fleet);
   const { faults, logs, registry, timers, traffic } = world;
   const unreachable = (name: string) => kubeletTrouble(fleet.nodes.get(name));
-  const api = new ApiServer({ registry, logs, faults: faults.requests, timers, unreachable });
+  const authorizer = new Authorizer();
+  registry.store.subscribe(({ type, kind, object }) => {
+    if (type === 'DELETED' && kind === 'Namespace') authorizer.forget(object.metadata.name);
+  });
+  const listeners = new Set<RequestListener>();
+  const hear: RequestListener = (who, asked) => {
+    for (const listener of listeners) listener(who, asked);
+  };
+  const api = new ApiServer({ registry, logs, faults: faults.requests, authorizer, hear, timers, unreachable });
   const url = await api.listen(given.port);
   const close = async () => {
     traffic.stop();
@@ -95,6 +113,17 @@ export async function createSim(options: SimOptions = {}): Promise<Sim> {
     traffic,
     fault: faults,
     deny: rule => faults.requests.deny(rule),
+    apply(objects) {
+      for (const object of authorizer.grant(objects)) {
+        const { kind, metadata } = object;
+        const there = registry.store.get(kind as Kind, metadata.namespace, metadata.name);
+        if (!there) registry.create(object, kind as Kind, metadata.namespace);
+      }
+    },
+    hear(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     addNode: name => fleet.join(world, name),
     removeNode: name => fleet.leave(world, name),
     reboot(name) {

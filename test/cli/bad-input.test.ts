@@ -31,6 +31,13 @@ describe('before any cluster is asked', () => {
     ['an unknown command', ['migrat'], 64, /unknown command 'migrat'/],
     ['an unknown flag', ['plan', '--bach', '5'], 64, /unknown option '--bach'/],
     ['a plan that is not there', ['migrate', '/nowhere/plan.yaml'], 65, /\/nowhere\/plan\.yaml/],
+    [
+      'rights for nobody knows what',
+      ['rbac', 'all'],
+      64,
+      /rbac takes inventory, preflight, status, migrate; got 'all'/,
+    ],
+    ['an account without its namespace', ['rbac', '--service-account', 'ci'], 64, /takes NAMESPACE:NAME; got 'ci'/],
     ['a bad fault of the demo', ['demo', '--fault', 'fire'], 64, /--fault takes silent-service, none; got 'fire'/],
   ])('%s', async (_what, args, code, message) => {
     const result = await runCli(args);

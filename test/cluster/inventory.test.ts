@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { inventoryAccess } from '../../src/cluster/inventory.ts';
 import { status } from './api-server.ts';
 import { CONTAINER, inventoryOf, type Json, node, pod, proxyPod, SYSTEM, says } from './world.ts';
 
@@ -211,21 +210,4 @@ test('a missing permission for a list is an error that names it', async () => {
   const message = 'nodes is forbidden: User "bob" cannot list resource "nodes" in API group "" at the cluster scope';
   const taken = inventoryOf({}, api => api.on('GET /api/v1/nodes', () => status(403, 'Forbidden', message)));
   await expect(taken).rejects.toThrow('missing permission: list nodes');
-});
-
-test('the access that it asks for is all that it uses', async () => {
-  const used = new Set<string>();
-  await inventoryOf({ nodes: [node('a')], pods: [proxyPod('p', 'a')], logs: { p: says('ipvs') } }, api => {
-    const { asked } = api;
-    const push = asked.push.bind(asked);
-    asked.push = one => {
-      used.add(one.path.replace(/\/(p|proxy-config|cilium-config)(?=\/|$)/, ''));
-      return push(one);
-    };
-  });
-  const paths = inventoryAccess.map(({ group, resource, namespace }) => {
-    const root = group === '' ? '/api/v1' : `/apis/${group}/v1`;
-    return `${root}${namespace ? `/namespaces/${namespace}` : ''}/${resource}`;
-  });
-  expect([...used].toSorted()).toEqual(paths.toSorted());
 });

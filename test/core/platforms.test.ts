@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest';
-import { MIGRATE_ACCESS, migrateAccess } from '../../src/core/access.ts';
 import type { Inventory } from '../../src/core/inventory.ts';
 import { detectPlatform } from '../../src/core/platforms.ts';
 import { inventory, nodeFacts } from '../gates/looks.ts';
@@ -72,11 +71,4 @@ describe('platforms', () => {
       reason: expect.stringContaining('<mode>'),
     });
   });
-});
-
-test('permissions: of each object once, and the namespace of kube-proxy is the cluster’s', () => {
-  const keys = MIGRATE_ACCESS.map(a => JSON.stringify(a));
-  expect(new Set(keys).size).toBe(keys.length);
-  expect(new Set(migrateAccess('other').map(a => a.namespace))).toEqual(new Set([undefined, 'other', 'proxyctl']));
-  expect(MIGRATE_ACCESS.some(a => a.resource.includes('exec') || a.resource.includes('proxy'))).toBe(false);
 });

@@ -120,7 +120,7 @@ table(permissions, [
     'a group is named',
     asUser((r, v) => r === 'daemonsets' && v === 'patch'),
     'fail',
-    /cannot patch daemonsets\.apps in namespace kube-system/,
+    /cannot patch daemonsets\.apps kube-proxy in namespace kube-system/,
   ],
   ['nobody to ask', at(), 'inconclusive', /no cluster to ask/],
 ]);

@@ -2,16 +2,23 @@ import { type KubeObject, type PatchOp, pointer, type Ref } from '../../core/clu
 import { translateConfig } from '../../core/config-translation.ts';
 import type { Driver, FlipNode, RunContext } from '../../core/driver.ts';
 import { MODES, type Mode } from '../../core/mode.ts';
-import { ANNOTATION_EPOCH, ANNOTATION_STATE, LABEL_MODE, LABEL_PART, LABEL_RUN, NAMESPACE } from '../../core/names.ts';
+import {
+  ANNOTATION_EPOCH,
+  ANNOTATION_STATE,
+  LABEL_MODE,
+  LABEL_PART,
+  LABEL_RUN,
+  SHADOW_NAME,
+} from '../../core/names.ts';
 import type { NodeState, Step } from '../../core/run-state.ts';
 import { type ConfigEdit, editConfig, parseConfig } from '../config-text.ts';
 import { createOnce, patchFenced } from '../fenced.ts';
+import { leaveNamespace } from '../own-namespace.ts';
 import {
   excludedTemplate,
   metadataOps,
   modeConfigMap,
   modeDaemonSet,
-  SHADOW_NAME,
   shadowConfigMap,
   warmPod,
   warmPodName,
@@ -174,10 +181,7 @@ export const daemonsetDriver: Driver = {
       }
       return true;
     });
-    await run.cluster.delete({ kind: 'Namespace', name: NAMESPACE });
-    await run.waitFor(`namespace ${NAMESPACE} to go`, POD_SECONDS, async () =>
-      (await run.cluster.get({ kind: 'Namespace', name: NAMESPACE })) ? undefined : true,
-    );
+    await leaveNamespace(run);
   },
 };
 

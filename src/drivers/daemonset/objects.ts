@@ -3,10 +3,17 @@ import type { KubeObject, PatchOp } from '../../core/cluster.ts';
 import { pointer } from '../../core/cluster.ts';
 import type { Originals } from '../../core/driver.ts';
 import type { Mode } from '../../core/mode.ts';
-import { ANNOTATION_EPOCH, LABEL_MODE, LABEL_PART, LABEL_RUN, PARTS, WARM_PORTS } from '../../core/names.ts';
+import {
+  ANNOTATION_EPOCH,
+  LABEL_MODE,
+  LABEL_PART,
+  LABEL_RUN,
+  PARTS,
+  SHADOW_NAME,
+  WARM_PORTS,
+} from '../../core/names.ts';
 import { type ConfigEdit, editConfig } from '../config-text.ts';
 
-export const SHADOW_NAME = 'proxyctl-shadow';
 const SHADOW_PATH = '/proxyctl/shadow';
 const WARM_KEY = 'proxyctl-warm.conf';
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';

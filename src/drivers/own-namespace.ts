@@ -1,0 +1,41 @@
+import type { Kind, KubeObject, Ref } from '../core/cluster.ts';
+import type { RunContext } from '../core/driver.ts';
+import { LABEL_PART, LEASE, NAMESPACE, PARTS } from '../core/names.ts';
+import { isMade } from '../core/own-namespace.ts';
+
+const SECONDS = 180;
+const ref: Ref = { kind: 'Namespace', name: NAMESPACE };
+
+/** The end of a run: our namespace goes where we made it; one that was given to us, with the rights in it, is only emptied. */
+export async function leaveNamespace(run: RunContext): Promise<void> {
+  const namespace = await run.cluster.get(ref);
+  if (!namespace) return;
+  if (!isMade(namespace)) return empty(run);
+  await run.cluster.delete(ref);
+  await run.waitFor(`namespace ${NAMESPACE} to go`, SECONDS, async () =>
+    (await run.cluster.get(ref)) ? undefined : true,
+  );
+}
+
+async function empty(run: RunContext): Promise<void> {
+  await removeAll(run, 'Pod', LABEL_PART);
+  await run.waitFor(`the pods in namespace ${NAMESPACE} to go`, SECONDS, async () => {
+    for await (const pod of ours(run, 'Pod', LABEL_PART)) if (pod) return undefined;
+    return true;
+  });
+  // The record is what a run that dies here is found by.
+  await removeAll(run, 'ConfigMap', `${LABEL_PART},${LABEL_PART}!=${PARTS.record}`);
+  await removeAll(run, 'ConfigMap', `${LABEL_PART}=${PARTS.record}`);
+  await run.cluster.delete({ kind: 'Lease', namespace: NAMESPACE, name: LEASE });
+}
+
+async function removeAll(run: RunContext, kind: Kind, labelSelector: string): Promise<void> {
+  for await (const { metadata } of ours(run, kind, labelSelector)) {
+    const uid = metadata.uid === undefined ? {} : { uid: metadata.uid };
+    await run.cluster.delete({ kind, namespace: NAMESPACE, name: metadata.name }, uid);
+  }
+}
+
+function ours(run: RunContext, kind: Kind, labelSelector: string): AsyncIterable<KubeObject> {
+  return run.cluster.list(kind, { namespace: NAMESPACE, labelSelector });
+}
