@@ -20,6 +20,18 @@ export function joinedRanges(texts: Iterable<string>): string[] {
   return ([32, 128] as const).flatMap(bits => joined(ranges[bits]).flatMap(range => cidrs(range, bits)));
 }
 
+/** Whether a range holds an address; false for what is neither. */
+export function inRange(address: string, range: string): boolean {
+  if (address.includes(':') !== range.includes(':')) return false;
+  try {
+    const { first, last } = parseRange(range.trim());
+    const value = parseAddress(address);
+    return first <= value && value <= last;
+  } catch {
+    return false;
+  }
+}
+
 function parseRange(text: string): Range & { bits: 32 | 128 } {
   const bits = text.includes(':') ? 128 : 32;
   const [from = '', to] = text.split('-');

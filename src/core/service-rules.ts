@@ -29,7 +29,7 @@ export function serviceRule(rule: ServiceRule): ServiceRule {
   const { key, empty, affinitySeconds, sourceRanges } = rule;
   const endpoints = sorted(rule.endpoints);
   const within = rule.fromCluster && sorted(rule.fromCluster);
-  const fromCluster = within && !equal(within, endpoints) ? within : undefined;
+  const fromCluster = within && !sameTexts(within, endpoints) ? within : undefined;
   const reached = endpoints.length > 0 || (fromCluster?.length ?? 0) > 0;
   return {
     key,
@@ -45,6 +45,7 @@ function sorted(texts: readonly string[]): readonly string[] {
   return texts.length < 2 ? texts : [...new Set(texts)].sort();
 }
 
-function equal(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((text, index) => text === b[index]);
+/** The same texts in the same order. */
+export function sameTexts(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((text, index) => text === b[index]));
 }

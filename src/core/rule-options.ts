@@ -1,0 +1,37 @@
+/** What of a KubeProxyConfiguration decides which rules stand on a node, and how soon. */
+export interface RuleOptions {
+  /** Ranges, or `primary`; empty for the mode's default. */
+  readonly nodePortAddresses: readonly string[];
+  /** Virtual servers in these ranges are not kube-proxy's business. */
+  readonly excludeCIDRs: readonly string[];
+  /** Feature gate AllowServiceExternalIPs. */
+  readonly externalIPs: boolean;
+  /** The longest `minSyncPeriod` of any mode: changes may wait so long for their sync. */
+  readonly minSyncSeconds: number;
+}
+
+/** Of a configuration as parsed YAML; what is missing or odd is as kube-proxy's defaults. */
+export function ruleOptions(config: Readonly<Record<string, unknown>>): RuleOptions {
+  const periods = ['iptables', 'ipvs', 'nftables'].map(mode => seconds(record(config[mode]).minSyncPeriod));
+  return {
+    nodePortAddresses: texts(config.nodePortAddresses),
+    excludeCIDRs: texts(record(config.ipvs).excludeCIDRs),
+    externalIPs: record(config.featureGates).AllowServiceExternalIPs !== false,
+    minSyncSeconds: Math.max(1, ...periods),
+  };
+}
+
+function record(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : [];
+}
+
+/** A Go duration such as `1m30s` or `500ms`; 0 for what is none. */
+function seconds(value: unknown): number {
+  const units: Record<string, number> = { h: 3600, m: 60, s: 1, ms: 0.001, us: 1e-6, ns: 1e-9 };
+  const parts = [...String(value ?? '').matchAll(/(\d+(?:\.\d+)?)(h|ms|m|s|us|ns)/g)];
+  return parts.reduce((sum, [, amount, unit = '']) => sum + Number(amount) * (units[unit] ?? 0), 0);
+}
