@@ -114,6 +114,7 @@ export function nodeFacts(node: KubeObject, pods: PodCounts): Omit<NodeFacts, 'm
     os: info.operatingSystem ?? '',
     osImage: info.osImage ?? '',
     arch: info.architecture ?? '',
+    ...(Number(status.capacity?.cpu) > 0 ? { cpus: Number(status.capacity.cpu) } : {}),
     kernel: info.kernelVersion ?? '',
     kubelet: info.kubeletVersion ?? '',
     internalIPs: addresses.filter(a => a.type === 'InternalIP').map(a => a.address),

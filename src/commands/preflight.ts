@@ -5,6 +5,7 @@ import { configuredGates } from '../core/gate-settings.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Mode } from '../core/mode.ts';
 import type { Playbook } from '../core/playbook.ts';
+import { parseConfig } from '../drivers/config-text.ts';
 import { acceptFindings, GATES, runGates } from '../gates/index.ts';
 import { preflightJson, preflightReport } from '../report/preflight-json.ts';
 import { preflightJunit } from '../report/preflight-junit.ts';
@@ -30,6 +31,7 @@ export async function judgePreflight(
   playbook: Playbook,
   cluster?: Cluster,
 ): Promise<Judgement[]> {
+  const { configMap } = inventory.proxy;
   const look: Look = {
     moment: 'preflight',
     inventory,
@@ -37,6 +39,7 @@ export async function judgePreflight(
     playbook,
     ...(cluster ? { cluster } : {}),
     configNotes: configNotes(inventory, to, playbook),
+    ...(configMap ? { proxyConfig: parseConfig(configMap.text) } : {}),
     expectedModes: new Map(),
     exposed: new Set(),
   };

@@ -117,6 +117,7 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     signal,
     waitFor: waiter(journal, realClock, signal),
   };
+  const proxyConfig = configOf(record);
   const engine: Engine = {
     run,
     driver: driverOf(plan),
@@ -128,7 +129,8 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     stop: options.stop,
     expectedModes: await modesNow(cluster, plan),
     exposed: new Set(),
-    excludeCIDRs: excludedBy(record),
+    excludeCIDRs: excludedBy(proxyConfig),
+    proxyConfig,
   };
   return { engine, journal };
 }
@@ -169,11 +171,13 @@ async function modesNow(cluster: Cluster, plan: Plan): Promise<Map<string, Mode>
   return modes;
 }
 
-function excludedBy(record: RunRecord): string[] {
-  const { configMap, configKey } = record.originals;
+function configOf({ originals }: RunRecord): Record<string, unknown> {
+  const { configMap, configKey } = originals;
   const data = configMap.data;
-  const text = typeof data === 'object' && data !== null ? Reflect.get(data, configKey) : '';
-  const ipvs = parseConfig(String(text)).ipvs;
+  return parseConfig(String(typeof data === 'object' && data !== null ? Reflect.get(data, configKey) : ''));
+}
+
+function excludedBy({ ipvs }: Record<string, unknown>): string[] {
   const list = typeof ipvs === 'object' && ipvs !== null ? Reflect.get(ipvs, 'excludeCIDRs') : undefined;
   return Array.isArray(list) ? list.map(String) : [];
 }

@@ -64,6 +64,8 @@ export interface Look {
   readonly exposed: ReadonlySet<string>;
   /** What becomes of the configuration's options in the new mode; filled at preflight. Absent: nobody read it. */
   readonly configNotes?: readonly ConfigNote[];
+  /** The shared KubeProxyConfiguration, parsed. Absent: nobody read it. */
+  readonly proxyConfig?: Readonly<Record<string, unknown>>;
 }
 
 export interface Gate {

@@ -39,6 +39,8 @@ export const NodeFacts = z.strictObject({
   os: z.string(),
   osImage: z.string(),
   arch: z.string(),
+  /** Processors, as the node's capacity says. */
+  cpus: z.number().optional(),
   kernel: z.string(),
   kubelet: z.string(),
   internalIPs: z.array(z.string()),

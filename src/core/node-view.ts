@@ -1,5 +1,6 @@
 // What is known of one node from its watchers' lines, reduced. Pure: the same lines give the same view.
 
+import { addSample } from './conntrack.ts';
 import type { Mode } from './mode.ts';
 import type {
   ConntrackSample,
@@ -35,7 +36,8 @@ export interface NodeView {
   readonly rules: Readonly<Partial<Record<Mode, RulesView>>>;
   /** Looks of which the last line has not come. */
   readonly rulesOnTheWay: RulesOnTheWay;
-  readonly conntrack?: { readonly first: ConntrackSample; readonly last: ConntrackSample };
+  /** Oldest first, bounded; the first one stays. */
+  readonly conntrack: readonly ConntrackSample[];
   readonly rounds: Readonly<Partial<Record<Vantage, ProbeTally>>>;
   /**
    * Our clock minus the node's, in ms: the smallest difference seen, since a line's way to us only adds to it. Undefined
@@ -47,7 +49,17 @@ export interface NodeView {
 }
 
 export function emptyView(node: string): NodeView {
-  return { node, seenAt: {}, proxy: {}, synced: {}, rules: {}, rulesOnTheWay: {}, rounds: {}, troubles: [] };
+  return {
+    node,
+    seenAt: {},
+    proxy: {},
+    synced: {},
+    rules: {},
+    rulesOnTheWay: {},
+    conntrack: [],
+    rounds: {},
+    troubles: [],
+  };
 }
 
 /** The view with one more line of the watcher at `vantage`, read at `now` (ms of our own clock). */
@@ -62,7 +74,7 @@ export function observe(view: NodeView, vantage: Vantage, line: Observation, now
     case 'rules':
       return { ...seen, ...takeRules(view, line) };
     case 'conntrack':
-      return { ...seen, conntrack: { first: view.conntrack?.first ?? line, last: line } };
+      return { ...seen, conntrack: addSample(view.conntrack, line) };
     case 'round':
       return { ...seen, rounds: { ...view.rounds, [line.vantage]: addRound(view.rounds[line.vantage], line) } };
     case 'trouble':

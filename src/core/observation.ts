@@ -90,9 +90,12 @@ export const Observation = z.discriminatedUnion('kind', [
     kind: z.literal('conntrack'),
     count: z.number(),
     max: z.number(),
-    drop: z.number(),
-    earlyDrop: z.number(),
-    insertFailed: z.number(),
+    /** Since the boot; null when they could not be read. */
+    drop: z.number().nullable(),
+    earlyDrop: z.number().nullable(),
+    insertFailed: z.number().nullable(),
+    /** Processors online, by which kube-proxy sizes the table. */
+    cores: z.number().nullable(),
   }),
   z.object({
     ...base,

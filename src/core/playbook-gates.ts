@@ -34,7 +34,17 @@ export const GatesSchema = z.strictObject({
    * the nodes of its batch, `run` every node of the run. What cannot be seen halts, whatever stands here.
    */
   onRed: OnRedSchema.default('node'),
-  conntrack: z.strictObject({ warn: fraction.default(0.6), fail: fraction.default(0.7) }).prefault({}),
+  conntrack: z
+    .strictObject({
+      /** Shares of the connection table's maximum. */
+      warn: fraction.default(0.6),
+      fail: fraction.default(0.7),
+      /** Red when the growth since the flip reaches `fail` within this time. */
+      horizon: Duration.default(600),
+      /** Failed insertions a minute that are let pass: packets of one flow that race, on any cluster. */
+      insertFailures: z.number().nonnegative().default(10),
+    })
+    .prefault({}),
   probes: z
     .strictObject({
       /** Services probed from each node at most; the report says which were not. */

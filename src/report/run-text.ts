@@ -101,6 +101,7 @@ export function summaryText(events: readonly RunEvent[]): string {
       `${gate.gate}${gate.node === undefined ? '' : ` on ${gate.node}`} (${gate.moment}), ${gate.verdict}: ${findingsText(gate)}`,
     );
   }
+  for (const fix of fixesOf(reading.gates.slice(-MOST_GATES))) row('fix', fix);
   for (const note of reading.notes) row('note', note);
   row(
     'time',
@@ -109,6 +110,11 @@ export function summaryText(events: readonly RunEvent[]): string {
   const next = closed ? closed.next : "'proxyctl status' shows where the nodes stand, 'proxyctl migrate' goes on";
   row('next', next === '' ? 'nothing' : next);
   return `${lines.join('\n')}\n`;
+}
+
+/** What the findings say to do, each once. */
+function fixesOf(gates: readonly GateEvent[]): Set<string> {
+  return new Set(gates.flatMap(gate => gate.findings.flatMap(f => (f.fix === undefined ? [] : [f.fix]))));
 }
 
 function batchesText({ batches, openBatch }: RunReading, all: number): string {

@@ -26,6 +26,8 @@ export interface Engine {
   readonly exposed: Set<string>;
   /** Addresses that the sweep must leave alone: ipvs.excludeCIDRs of the original configuration. */
   readonly excludeCIDRs: readonly string[];
+  /** The original KubeProxyConfiguration, parsed. */
+  readonly proxyConfig: Readonly<Record<string, unknown>>;
 }
 
 /** The run ends here; what was in hand is in a safe state. */
@@ -96,6 +98,7 @@ export function lookAt(engine: Engine, moment: Moment, node?: NodeInFlip): Look 
     ...(node ? { node } : {}),
     expectedModes: engine.expectedModes,
     exposed: engine.exposed,
+    proxyConfig: engine.proxyConfig,
   };
 }
 

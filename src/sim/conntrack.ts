@@ -25,11 +25,10 @@ export class Conntrack {
     return Math.min(this.max, this.base + this.kept + opened + Math.round(this.filled * this.max));
   }
 
-  /** A new connection. False when the table is full and it was dropped. */
+  /** A new connection. False when the table is full and it was dropped, which the kernel does not count as a failed insertion. */
   open(): boolean {
     if (this.filled >= 1 || this.base + Math.round(this.filled * this.max) >= this.max) {
       this.drop++;
-      this.insertFailed++;
       return false;
     }
     this.found++;

@@ -26,6 +26,8 @@ export function procFile(
       return `${conntrack.max}\n`;
     case '/proc/net/stat/nf_conntrack':
       return conntrack.render();
+    case '/sys/devices/system/cpu/online':
+      return '0-3\n';
     case '/proc/net/ip_vs':
       return ipvs.loaded ? servers(kernel, host, connections) : undefined;
     case '/proc/net/ip_vs_conn':

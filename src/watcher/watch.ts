@@ -8,7 +8,7 @@ import { parseIpVsConnections } from '../kernel/ipvs.ts';
 import { type Kernel, parseKernel } from '../kernel/kernel.ts';
 import { tracesOf } from '../kernel/leftovers.ts';
 import { Collector, readableModes, readIfThere } from './collect.ts';
-import { CONNTRACK_STAT, lookAtConntrack } from './conntrack.ts';
+import { lookAtConntrack } from './conntrack.ts';
 import { eachAtMost, every, Nudge, type Pace } from './pace.ts';
 import { lookAtProxy, type Ports, proxyMode, SyncSeconds } from './proxy.ts';
 import { type NewObservation, Report } from './report.ts';
@@ -111,8 +111,8 @@ function proxyWatch(
 }
 
 async function printConntrack(io: NodeIo, report: Report): Promise<void> {
-  const { counts, statError } = await lookAtConntrack(io);
-  if (statError !== undefined) report.trouble(CONNTRACK_STAT, statError);
+  const { counts, troubles } = await lookAtConntrack(io);
+  for (const [what, error] of troubles) report.trouble(what, error);
   report.printChanged('conntrack', { kind: 'conntrack', ...counts });
 }
 

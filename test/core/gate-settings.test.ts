@@ -100,8 +100,8 @@ describe('settingsMistake', () => {
   });
 
   it('refuses moments that a gate does not have', () => {
-    expect(mistake({ conntrack: { moments: ['after-node', 'preflight'] } })).toMatch(
-      /is no moment of this gate; it has before-node, after-node$/,
+    expect(mistake({ residue: { moments: ['after-node', 'preflight'] } })).toMatch(
+      /is no moment of this gate; it has after-node$/,
     );
   });
 

@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { Look } from '../../src/core/gate.ts';
 import { emptyView } from '../../src/core/node-view.ts';
-import { conntrack } from '../../src/gates/conntrack.ts';
 import { residue } from '../../src/gates/residue.ts';
 import { serviceProbes } from '../../src/gates/service-probes.ts';
-import { ASKED, conntrackSample, inventory, kernelSample, NOW, readOnly, seen, service, tally, view } from './looks.ts';
+import { ASKED, inventory, kernelSample, NOW, readOnly, seen, service, tally, view } from './looks.ts';
 import { table } from './table.ts';
 
 const old = new Date((ASKED - 5) * 1000).toISOString();
@@ -92,43 +91,6 @@ describe('service-probes', () => {
     };
     expect((await serviceProbes.look(patient)).verdict).toBe('inconclusive');
   });
-});
-
-describe('conntrack', () => {
-  const now = (last: object, first: object = {}) => {
-    const then = { first: conntrackSample(first), last: conntrackSample(first) };
-    return seen(
-      { conntrack: { first: then.first, last: conntrackSample(last) } },
-      { baseline: view({ conntrack: then }) },
-    );
-  };
-  table(conntrack, [
-    ['room', now({}), 'pass'],
-    ['just below the warning', now({ count: 599, max: 1000 }, { max: 1000 }), 'pass'],
-    [
-      '60 %',
-      now({ count: 600, max: 1000 }, { max: 1000 }),
-      'pass',
-      /warning .*600 of 1000 .*nf_conntrack_max=131072, and conntrack\.min: 131072/,
-    ],
-    ['70 %', now({ count: 140_000, max: 200_000 }, { max: 200_000 }), 'fail', /70 %.*nf_conntrack_max=327680/],
-    ['it shrank', now({ max: 65_536 }), 'fail', /shrank from 131072 to 65536/],
-    ['it grew', now({ max: 262_144 }), 'pass'],
-    ['a few drops', now({ drop: 17 }, { drop: 10 }), 'pass', /warning .*7 packets/],
-    ['many drops', now({ drop: 111 }, { drop: 10 }), 'fail', /101 packets/],
-    [
-      'drops of long ago',
-      now({ drop: 5000, earlyDrop: 3, insertFailed: 9 }, { drop: 5000, earlyDrop: 3, insertFailed: 9 }),
-      'pass',
-    ],
-    [
-      'early drops and failed inserts',
-      now({ earlyDrop: 2, insertFailed: 3 }),
-      'pass',
-      /2 connections were evicted.*3 connections could not/s,
-    ],
-    ['no limit was read', now({ max: 0 }, { max: 0 }), 'inconclusive', /not been read/],
-  ]);
 });
 
 describe('residue', () => {

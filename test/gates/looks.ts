@@ -75,6 +75,7 @@ export const conntrackSample = (over: Partial<ConntrackSample> = {}): ConntrackS
   drop: 0,
   earlyDrop: 0,
   insertFailed: 0,
+  cores: 4,
   ...over,
 });
 
@@ -95,7 +96,7 @@ export function view(over: Partial<NodeView> = {}): NodeView {
     kernel: kernelSample(),
     rules: {},
     rulesOnTheWay: {},
-    conntrack: { first: conntrackSample(), last: conntrackSample() },
+    conntrack: [conntrackSample()],
     rounds: { host: tally(), pod: tally() },
     offset: 0,
     troubles: [],

@@ -24,6 +24,7 @@ function node(): FakeNode {
   fake.files['/proc/sys/net/netfilter/nf_conntrack_count'] = '120\n';
   fake.files['/proc/sys/net/netfilter/nf_conntrack_max'] = '262144\n';
   fake.files['/proc/net/stat/nf_conntrack'] = STAT;
+  fake.files['/sys/devices/system/cpu/online'] = '0-2,5\n';
   fake.programs = {
     'nft -j list table ip kube-proxy': { stdout: NFT_JSON },
     'nft -j list table ip6 kube-proxy': { code: 1, stderr: 'Error: No such file or directory' },
@@ -67,7 +68,9 @@ describe('the watcher on the host network', () => {
       },
       { slot: 'warm', up: false, mode: null, processStart: null, families: {}, failures: null, healthz: null },
     ]);
-    expect(fake.of('conntrack')).toMatchObject([{ count: 120, max: 262144, drop: 17, earlyDrop: 2, insertFailed: 11 }]);
+    expect(fake.of('conntrack')).toMatchObject([
+      { count: 120, max: 262144, drop: 17, earlyDrop: 2, insertFailed: 11, cores: 4 },
+    ]);
     const [kernel] = fake.of('kernel');
     expect(kernel?.modes).toEqual({
       iptables: { present: true, servicePorts: 8, missing: ['shop/none:80/TCP'], traces: [] },
@@ -173,7 +176,7 @@ describe('what the watcher cannot do', () => {
     delete fake.files['/proc/net/stat/nf_conntrack'];
     fake.http['10249/metrics'] = '<html>';
     await watched(fake, 100);
-    expect(fake.of('conntrack')).toMatchObject([{ count: 120, drop: 0 }]);
+    expect(fake.of('conntrack')).toMatchObject([{ count: 120, drop: null, earlyDrop: null, insertFailed: null }]);
     expect(
       fake
         .of('trouble')
