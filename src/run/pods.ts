@@ -15,6 +15,12 @@ export interface PodOptions {
   main?: { metrics: number; healthz: number };
 }
 
+const NOBODY = 65_534;
+/** Nobody may be left to remove a pod; then it ends by itself. Longer than any flip with its soak. */
+const LONGEST_SECONDS = 86_400;
+/** No limit of processor time: a throttled watcher would see failures that are its own. Large rule sets take memory to parse. */
+const RESOURCES = { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: '1Gi' } };
+
 const ports = (p: { metrics: number; healthz: number }) => `${p.metrics},${p.healthz}`;
 
 export function watcherPod(options: PodOptions, vantage: Vantage): KubeObject {
@@ -63,10 +69,15 @@ export function sweeperPod(
   return pod;
 }
 
-/** Host network with the two capabilities that reading (and sweeping) kernel rules takes; nothing else. */
+/**
+ * Host network, and root with two capabilities: reading a rule set takes NET_ADMIN as writing it does, and iptables-legacy opens
+ * a raw socket for either. Capabilities are root's alone: Kubernetes gives another user none.
+ */
 function onHost(pod: KubeObject): void {
   pod.spec.hostNetwork = true;
-  pod.spec.containers[0].securityContext.capabilities.add = ['NET_ADMIN', 'NET_RAW'];
+  const { securityContext } = pod.spec.containers[0];
+  Object.assign(securityContext, { runAsUser: 0, runAsGroup: 0, runAsNonRoot: false });
+  securityContext.capabilities.add = ['NET_ADMIN', 'NET_RAW'];
 }
 
 function basePod(options: PodOptions, name: string, part: string, args: string[]): KubeObject {
@@ -82,7 +93,9 @@ function basePod(options: PodOptions, name: string, part: string, args: string[]
       nodeName: options.node,
       serviceAccountName: NODE_ACCOUNT,
       automountServiceAccountToken: false,
+      securityContext: { seccompProfile: { type: 'RuntimeDefault' } },
       restartPolicy: 'Never',
+      activeDeadlineSeconds: LONGEST_SECONDS,
       terminationGracePeriodSeconds: 1,
       tolerations: [{ operator: 'Exists' }],
       // Found by address, never by name: cluster DNS may be what breaks.
@@ -97,9 +110,12 @@ function basePod(options: PodOptions, name: string, part: string, args: string[]
           securityContext: {
             allowPrivilegeEscalation: false,
             readOnlyRootFilesystem: true,
-            runAsUser: 0,
+            runAsNonRoot: true,
+            runAsUser: NOBODY,
+            runAsGroup: NOBODY,
             capabilities: { drop: ['ALL'] },
           },
+          resources: RESOURCES,
         },
       ],
     },
