@@ -6,7 +6,6 @@ import {
   KINDS,
   type Kind,
   type KubeObject,
-  type ListOptions,
   type LogOptions,
   type PatchOp,
   type Ref,
@@ -17,6 +16,9 @@ import { LABEL_SIMULATED } from '../core/names.ts';
 import { followLog, type LogSource } from './follow-log.ts';
 import { type ApiRequest, Http, type HttpTuning, isApiError, TUNING } from './http.ts';
 import { type Env, loadKubeconfig } from './kubeconfig.ts';
+import { list } from './list.ts';
+import { parseBody } from './parse-body.ts';
+import { watchObjects } from './watch.ts';
 
 export interface ConnectOptions {
   kubeconfig?: string;
@@ -27,7 +29,6 @@ export interface ConnectOptions {
   tuning?: Partial<HttpTuning>;
 }
 
-const PAGE = 500;
 /** Recorded as the manager of what we write. */
 const MANAGER = 'fieldManager=proxyctl';
 
@@ -55,9 +56,12 @@ export async function connect(options: ConnectOptions): Promise<Cluster> {
 
 async function identify(http: Http, server: string, context: string): Promise<ClusterIdentity> {
   // A wrong address should be told soon: the first request is not tried as often as those of a run.
-  const version = parse(await http.request({ method: 'GET', path: '/version', retry: 'any', tries: 2 }), '/version');
+  const version = parseBody(
+    await http.request({ method: 'GET', path: '/version', retry: 'any', tries: 2 }),
+    '/version',
+  );
   const path = '/api/v1/namespaces/kube-system';
-  const { metadata } = parse(await http.request({ method: 'GET', path, retry: 'any' }), path);
+  const { metadata } = parseBody(await http.request({ method: 'GET', path, retry: 'any' }), path);
   return {
     uid: metadata?.uid ?? '',
     server,
@@ -71,7 +75,12 @@ function clusterOver(http: Http, identity: ClusterIdentity, pollMs: number): Clu
   return {
     identity,
     get: ref => get(http, ref),
-    list: (kind, options) => list(http, kind, options ?? {}),
+    list: (kind, options) => list(http, pathOf(kind, options?.namespace), kind, options),
+    watch: (kind, options, sink, signal) => {
+      const stop = AbortSignal.any([signal, http.closed]);
+      const source = { path: pathOf(kind, options.namespace), kind, options, pollMs };
+      return watchObjects(http, source, sink, stop);
+    },
     create: object => create(http, object),
     patch: (ref, ops) => patch(http, ref, ops),
     delete: (ref, options) => remove(http, ref, options ?? {}),
@@ -90,7 +99,7 @@ type Extra = Pick<ApiRequest, 'tries' | 'signal'>;
 async function get(http: Http, ref: Ref, extra: Extra = {}): Promise<KubeObject | undefined> {
   const path = pathOf(ref.kind, ref.namespace, ref.name);
   try {
-    return parse(await http.request({ method: 'GET', path, retry: 'any', ...extra }), path);
+    return parseBody(await http.request({ method: 'GET', path, retry: 'any', ...extra }), path);
   } catch (error) {
     if (isApiError(error, 404)) return undefined;
     throw error;
@@ -108,47 +117,12 @@ function logSource(http: Http, options: LogOptions, signal: AbortSignal): Omit<L
   };
 }
 
-interface Page {
-  readonly metadata?: { readonly continue?: string };
-  readonly items?: readonly KubeObject[] | null;
-}
-
-async function* list(http: Http, kind: Kind, options: ListOptions): AsyncGenerator<KubeObject> {
-  const path = pathOf(kind, options.namespace);
-  const query = new URLSearchParams({ limit: String(PAGE) });
-  if (options.labelSelector) query.set('labelSelector', options.labelSelector);
-  if (options.fieldSelector) query.set('fieldSelector', options.fieldSelector);
-  const seen = new Set<string>();
-  let restarted = false;
-  for (;;) {
-    let page: Page;
-    try {
-      page = parse(await http.request({ method: 'GET', path: `${path}?${query}`, retry: 'any' }), path);
-    } catch (error) {
-      // The server forgot the state that the pages are cut from. Once more from the beginning, without repeating.
-      if (!isApiError(error, 410) || !query.has('continue') || restarted) throw error;
-      restarted = true;
-      query.delete('continue');
-      continue;
-    }
-    for (const item of page.items ?? []) {
-      const key = item.metadata.uid ?? `${item.metadata.namespace}/${item.metadata.name}`;
-      if (seen.has(key)) continue;
-      seen.add(key);
-      // Items of a list come without these two.
-      yield { ...item, apiVersion: KINDS[kind].api, kind };
-    }
-    if (!page.metadata?.continue) return;
-    query.set('continue', page.metadata.continue);
-  }
-}
-
 async function create(http: Http, object: KubeObject): Promise<KubeObject> {
   const kind = Object.keys(KINDS).find((k): k is Kind => k === object.kind);
   if (!kind) throw new ProxyctlError(`cannot create a ${object.kind}: not a kind that is used here`, EXIT.internal);
   const path = `${pathOf(kind, object.metadata.namespace)}?${MANAGER}`;
   // When the answer to a create was lost, the second one says AlreadyExists, which the caller must look into anyway.
-  return parse(await http.request({ method: 'POST', path, body: object, retry: 'any' }), path);
+  return parseBody(await http.request({ method: 'POST', path, body: object, retry: 'any' }), path);
 }
 
 /**
@@ -159,7 +133,7 @@ async function patch(http: Http, ref: Ref, ops: PatchOp[]): Promise<KubeObject> 
   const path = `${pathOf(ref.kind, ref.namespace, ref.name)}?${MANAGER}`;
   const retry = ops.some(op => op.op === 'test') ? 'any' : 'unsent';
   const contentType = 'application/json-patch+json';
-  return parse(await http.request({ method: 'PATCH', path, body: ops, contentType, retry }), path);
+  return parseBody(await http.request({ method: 'PATCH', path, body: ops, contentType, retry }), path);
 }
 
 async function remove(http: Http, ref: Ref, options: { uid?: string; graceSeconds?: number }): Promise<void> {
@@ -191,7 +165,7 @@ async function can(http: Http, access: Access): Promise<boolean> {
     ...(access.name === undefined ? {} : { name: access.name }),
   };
   const body = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview', spec: { resourceAttributes } };
-  return parse(await http.request({ method: 'POST', path, body, retry: 'any' }), path).status?.allowed === true;
+  return parseBody(await http.request({ method: 'POST', path, body, retry: 'any' }), path).status?.allowed === true;
 }
 
 function pathOf(kind: Kind, namespace: string | undefined, name?: string): string {
@@ -210,13 +184,4 @@ function logPath({ namespace, pod, container, limitBytes }: LogOptions, query: R
   if (container !== undefined) parameters.set('container', container);
   if (limitBytes !== undefined) parameters.set('limitBytes', String(limitBytes));
   return `${pathOf('Pod', namespace, pod)}/log?${parameters}`;
-}
-
-function parse<T = KubeObject>(body: string, path: string): T {
-  try {
-    return JSON.parse(body);
-  } catch (cause) {
-    const message = `the answer to ${path.split('?')[0]} is not JSON; is the server in the kubeconfig a Kubernetes API?`;
-    throw new ProxyctlError(message, EXIT.unreachable, { cause });
-  }
 }

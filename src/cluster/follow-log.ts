@@ -1,6 +1,7 @@
 import type { KubeObject } from '../core/cluster.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
 import { isApiError, pause } from './http.ts';
+import { Lines } from './lines.ts';
 import { LogPosition } from './log-position.ts';
 
 /** One container's log, with timestamps, from `since` (RFC 3339) or the beginning. */
@@ -15,24 +16,6 @@ export interface LogSource {
 type State = 'gone' | 'ended' | 'going on' | 'not known';
 /** While nobody can tell the state, the pause doubles up to so many times. */
 const MAX_DOUBLINGS = 4;
-
-/** A stream of text cut into lines; the last one may be torn. */
-class Lines {
-  private rest = '';
-
-  *feed(chunk: string): Generator<string> {
-    const lines = (this.rest + chunk).split('\n');
-    this.rest = lines.pop() ?? '';
-    yield* lines;
-  }
-
-  /** What stands behind the last newline; forgotten afterwards. */
-  tail(): string[] {
-    const { rest } = this;
-    this.rest = '';
-    return rest === '' ? [] : [rest];
-  }
-}
 
 /**
  * Follows until `signal` aborts, the pod is gone or the container has ended and its log was read to the end. Broken connections,

@@ -96,9 +96,14 @@ export class Http {
     }
   }
 
-  /** The answer's body piece by piece, tried once. Throws as `request`, also while it is read. */
-  async *stream(path: string, signal: AbortSignal): AsyncGenerator<string> {
-    const { silenceMs } = this.tuning;
+  /** A stream that says nothing for so long is given up, milliseconds. */
+  get silenceMs(): number {
+    return this.tuning.silenceMs;
+  }
+
+  /** The answer's body piece by piece, tried once; `opened` when it begins. Throws as `request`, also while it is read. */
+  async *stream(path: string, signal: AbortSignal, opened?: () => void): AsyncGenerator<string> {
+    const { silenceMs } = this;
     const limits = { signal, headersTimeout: silenceMs, bodyTimeout: silenceMs };
     for (let refreshed = false; ; refreshed = true) {
       const who = await this.credentials.get();
@@ -109,6 +114,7 @@ export class Http {
           if (answer.statusCode === 401 && !refreshed && this.credentials.refresh(who)) continue;
           throw refusal(this.loaded, answer.statusCode, body);
         }
+        opened?.();
         answer.body.setEncoding('utf8');
         for await (const chunk of answer.body) yield String(chunk);
         return;

@@ -72,6 +72,20 @@ export interface LogOptions {
   limitBytes?: number;
 }
 
+/** What a watch tells: all objects, then each change; after a gap all objects anew. Calls must not throw. */
+export interface WatchSink {
+  /** From here all objects are told, until `listed`. Those that are not among them are gone. */
+  listing(): void;
+  listed(): void;
+  /** One that is listed, was added or has changed. */
+  object(object: KubeObject): void;
+  gone(object: KubeObject): void;
+  /** The server was heard: what was told is as it is now. */
+  heard(): void;
+  /** The server cannot be read now, and why; it is tried again. */
+  trouble(error: Error): void;
+}
+
 /**
  * Every call has a deadline and retries what may be retried. Errors are ProxyctlError (unreachable, not permitted) or
  * ApiError with the server's status and reason; a missing object is `undefined`, not an error, except for patch.
@@ -81,6 +95,8 @@ export interface Cluster {
   get(ref: Ref): Promise<KubeObject | undefined>;
   /** All objects, page by page, in the server's order. */
   list(kind: Kind, options?: ListOptions): AsyncIterable<KubeObject>;
+  /** Tells `sink` of all objects and their changes until `signal` aborts, whatever happens to connections and the server. */
+  watch(kind: Kind, options: ListOptions, sink: WatchSink, signal: AbortSignal): Promise<void>;
   create(object: KubeObject): Promise<KubeObject>;
   patch(ref: Ref, ops: PatchOp[]): Promise<KubeObject>;
   /** Gone already is fine. `uid` makes it delete that very object or nothing. */

@@ -55,6 +55,10 @@ function readToken(token: string, kind: Kind): string {
   return parsed.after;
 }
 
+/** Bookmarks come once a minute, and shortly before the end. Source: apiserver 0.36 pkg/storage/cacher/cache_watcher.go. */
+const BOOKMARK_SECONDS = 60;
+const LAST_BOOKMARK_SECONDS = 2;
+
 /** Streams events until the client goes, `timeoutSeconds` are over or the server closes. */
 export function serveWatch(
   store: Store,
@@ -84,11 +88,22 @@ export function serveWatch(
   for (const event of missed) tell(event);
   const stop = store.subscribe(tell);
   const seconds = Number(query.get('timeoutSeconds') ?? 0);
-  const cancel = seconds > 0 ? timers.after(seconds * 1000, () => response.end()) : () => {};
+  const ends = [stop, ...(seconds > 0 ? [timers.after(seconds * 1000, () => response.end())] : [])];
+  if (query.get('allowWatchBookmarks') === 'true') {
+    const bookmark = () => send('BOOKMARK', bookmarkOf(scope.kind, store.version));
+    ends.push(timers.every(BOOKMARK_SECONDS * 1000, bookmark));
+    const last = seconds - LAST_BOOKMARK_SECONDS;
+    if (last > 0 && last < BOOKMARK_SECONDS) ends.push(timers.after(last * 1000, bookmark));
+  }
   response.on('close', () => {
-    stop();
-    cancel();
+    for (const end of ends) end();
   });
+}
+
+/** An object of nothing but its version. */
+function bookmarkOf(kind: Kind, version: number): object {
+  const metadata = { resourceVersion: String(version), creationTimestamp: null };
+  return { kind, apiVersion: KINDS[kind].api, metadata };
 }
 
 /** An object that comes under the selector is added to those who look through it, one that leaves is deleted. */

@@ -156,6 +156,7 @@ export function readOnly(
         if (onNode === undefined || o.spec?.nodeName === onNode) yield o;
       }
     },
+    watch: never,
     create: never,
     patch: never,
     delete: never,

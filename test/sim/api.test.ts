@@ -114,6 +114,20 @@ describe('the API', () => {
     ]);
   });
 
+  it('ends a watch when asked to, with a bookmark shortly before for those who want one', async () => {
+    const watch = async (query: string) => (await fetch(`${sim.url}${MAPS}?watch=1&timeoutSeconds=3${query}`)).text();
+    const { body } = await get(sim, MAPS);
+    const { resourceVersion } = body.metadata;
+    const [marked, plain] = await Promise.all([
+      watch(`&resourceVersion=${resourceVersion}&allowWatchBookmarks=true`),
+      watch(`&resourceVersion=${resourceVersion}`),
+    ]);
+    const { type, object } = JSON.parse(marked);
+    expect([type, object.kind]).toEqual(['BOOKMARK', 'ConfigMap']);
+    expect(Number(object.metadata.resourceVersion)).toBeGreaterThanOrEqual(Number(resourceVersion));
+    expect(plain).toBe('');
+  });
+
   it('takes the contents of a namespace away with it', async () => {
     await ask(sim, 'POST', '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'brief' } });
     await ask(sim, 'POST', '/api/v1/namespaces/brief/configmaps', map('inside'));

@@ -1,0 +1,67 @@
+// LIST, page by page.
+import { KINDS, type Kind, type KubeObject, type ListOptions } from '../core/cluster.ts';
+import { type Http, isApiError } from './http.ts';
+import { parseBody } from './parse-body.ts';
+
+const PAGE = 500;
+
+interface Page {
+  readonly metadata?: { readonly continue?: string; readonly resourceVersion?: string };
+  readonly items?: readonly KubeObject[] | null;
+}
+
+/** The query of a list or watch. */
+export function selectors({ labelSelector, fieldSelector }: ListOptions): URLSearchParams {
+  const query = new URLSearchParams();
+  if (labelSelector) query.set('labelSelector', labelSelector);
+  if (fieldSelector) query.set('fieldSelector', fieldSelector);
+  return query;
+}
+
+/** Pages in the server's order. @throws ApiError 410 when the server forgets the state that the pages are cut from. */
+export async function* pages(
+  http: Http,
+  path: string,
+  options: ListOptions,
+  signal?: AbortSignal,
+): AsyncGenerator<Page> {
+  const query = selectors(options);
+  query.set('limit', String(PAGE));
+  for (;;) {
+    const asked = { method: 'GET', path: `${path}?${query}`, retry: 'any', ...(signal ? { signal } : {}) } as const;
+    const page = parseBody<Page>(await http.request(asked), path);
+    yield page;
+    if (!page.metadata?.continue) return;
+    query.set('continue', page.metadata.continue);
+  }
+}
+
+/** Every object. When the server forgets the state once, once more from the beginning, without repeating. */
+export async function* list(
+  http: Http,
+  path: string,
+  kind: Kind,
+  options: ListOptions = {},
+): AsyncGenerator<KubeObject> {
+  const seen = new Set<string>();
+  for (let restarted = false; ; restarted = true) {
+    try {
+      for await (const page of pages(http, path, options)) {
+        for (const item of page.items ?? []) {
+          const key = item.metadata.uid ?? `${item.metadata.namespace}/${item.metadata.name}`;
+          if (seen.has(key)) continue;
+          seen.add(key);
+          yield whole(item, kind);
+        }
+      }
+      return;
+    } catch (error) {
+      if (!isApiError(error, 410) || seen.size === 0 || restarted) throw error;
+    }
+  }
+}
+
+/** Items of a list come without these two. */
+export function whole(item: KubeObject, kind: Kind): KubeObject {
+  return { ...item, apiVersion: KINDS[kind].api, kind };
+}
