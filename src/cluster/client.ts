@@ -25,6 +25,8 @@ export interface ConnectOptions {
   context?: string;
   /** KUBECONFIG, HOME, proxies, the in-cluster service; the process's own when not given. */
   env?: Env;
+  /** A credential plugin may ask on the terminal before the first request. */
+  terminal?: boolean;
   /** For tests: shorter deadlines and pauses. */
   tuning?: Partial<HttpTuning>;
 }
@@ -44,7 +46,7 @@ export async function connect(options: ConnectOptions): Promise<Cluster> {
     ...(context === undefined ? {} : { context }),
   });
   const tuning = { ...TUNING, ...options.tuning };
-  const http = new Http(loaded, env, tuning);
+  const http = new Http(loaded, { env, tuning, terminal: options.terminal ?? false });
   try {
     const identity = await identify(http, loaded.server, loaded.context);
     return clusterOver(http, identity, tuning.pollMs);

@@ -1,9 +1,10 @@
-// Who we are, as headers and TLS options. client-node does the work (tokens, plugins, OIDC); here it is done once at a time.
+// Who we are, as headers and TLS options. client-node does the work (tokens, OIDC) but for plugins; here it is done once at a time.
 import type { OutgoingHttpHeaders, RequestOptions } from 'node:http';
 import type { ConnectionOptions } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
-import { KubeConfig, type User } from '@kubernetes/client-node';
+import { KubeConfig } from '@kubernetes/client-node';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
+import { type ExecPlugin, type PluginCredential, type PluginRun, runPlugin } from './exec-plugin.ts';
 import type { LoadedKubeconfig } from './kubeconfig.ts';
 import { errorCode, isRecord } from './kubeconfig-file.ts';
 
@@ -24,38 +25,42 @@ export interface CredentialSource {
   refresh(used: Credentials): boolean;
 }
 
-/** A plugin may wait for a browser or a security key; not for ever. */
-const PLUGIN_DEADLINE_MS = 60_000;
-/** Token files and plugins' expiry times are looked at this often. */
+/** Token files are looked at this often. */
 const CACHE_MS = 5_000;
 
 type HttpsOptions = RequestOptions & ConnectionOptions;
 
-export function credentialSource(loaded: LoadedKubeconfig): CredentialSource {
+/** `plugin`: how a credential plugin is to be run. */
+export function credentialSource(loaded: LoadedKubeconfig, plugin: PluginRun): CredentialSource {
   let kubeConfig = loaded.kubeConfig;
+  const fromPlugin = loaded.plugin ? pluginSource(loaded.plugin, plugin) : undefined;
   let cached: { until: number; value: Promise<Credentials> } | undefined;
   let latest: Credentials | undefined;
 
-  async function look(): Promise<Credentials> {
+  async function look(): Promise<{ credentials: Credentials; expires: number }> {
     const options: HttpsOptions = {};
-    const user = kubeConfig.getCurrentUser();
     try {
-      await within(PLUGIN_DEADLINE_MS, kubeConfig.applyToHTTPSOptions(options));
+      await within(plugin.deadlineMs, kubeConfig.applyToHTTPSOptions(options));
     } catch (error) {
-      throw refusedBy(user, error);
+      throw unreadable(kubeConfig.getCurrentUser()?.name, error);
     }
-    latest = { headers: headersOf(options, loaded.headers), tls: tlsOf(options) };
-    return latest;
+    const given = await fromPlugin?.get();
+    latest = {
+      headers: headersOf(options, loaded.headers, given?.token),
+      tls: { ...tlsOf(options), ...identityOf(given) },
+    };
+    return { credentials: latest, expires: given?.expires ?? Number.POSITIVE_INFINITY };
   }
 
   return {
     get() {
       if (cached && cached.until > Date.now()) return cached.value;
-      const entry = { until: Number.POSITIVE_INFINITY, value: look() };
+      const looking = look();
+      const entry = { until: Number.POSITIVE_INFINITY, value: looking.then(({ credentials }) => credentials) };
       cached = entry;
-      entry.value.then(
-        () => {
-          entry.until = Date.now() + CACHE_MS;
+      looking.then(
+        ({ expires }) => {
+          entry.until = Math.min(Date.now() + CACHE_MS, expires);
         },
         () => {
           entry.until = 0;
@@ -64,8 +69,7 @@ export function credentialSource(loaded: LoadedKubeconfig): CredentialSource {
       return entry.value;
     },
     refresh(used) {
-      const user = kubeConfig.getCurrentUser();
-      if (!user?.exec && !user?.authProvider) return false;
+      if (!fromPlugin && !kubeConfig.getCurrentUser()?.authProvider) return false;
       // Many requests are refused at once; the first one has seen to it.
       if (!isDeepStrictEqual(latest, used)) return true;
       latest = undefined;
@@ -74,8 +78,38 @@ export function credentialSource(loaded: LoadedKubeconfig): CredentialSource {
       const { clusters, users, contexts, currentContext } = kubeConfig;
       fresh.loadFromOptions({ clusters, users, contexts, currentContext });
       kubeConfig = fresh;
+      fromPlugin?.forget();
       cached = undefined;
       return true;
+    },
+  };
+}
+
+/** What the plugin gave, for as long as it says; callers at the same time share one run. */
+function pluginSource(plugin: ExecPlugin, run: PluginRun): { get(): Promise<PluginCredential>; forget(): void } {
+  let current: Promise<PluginCredential> | undefined;
+  let expires = 0;
+  let terminal = run.terminal;
+  return {
+    get() {
+      if (current && expires > Date.now()) return current;
+      const running = runPlugin(plugin, { ...run, terminal });
+      // Later the terminal shows progress: nobody is to be asked there any more.
+      terminal = false;
+      current = running;
+      expires = Number.POSITIVE_INFINITY;
+      running.then(
+        given => {
+          expires = given.expires;
+        },
+        () => {
+          expires = 0;
+        },
+      );
+      return running;
+    },
+    forget() {
+      current = undefined;
     },
   };
 }
@@ -86,30 +120,27 @@ function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   return Promise.race([promise, late.promise]).finally(() => clearTimeout(timer));
 }
 
-/** What a plugin prints may be a secret: only its name is repeated. */
-function refusedBy(user: User | null, cause: unknown): ProxyctlError {
-  const exec: unknown = user?.exec;
-  const command = isRecord(exec) ? String(exec.command) : undefined;
-  if (command === undefined) {
-    return new ProxyctlError(
-      `credentials of user "${user?.name ?? ''}" cannot be read: ${errorCode(cause)}`,
-      EXIT.notPermitted,
-    );
-  }
-  const missing = errorCode(cause) === 'ENOENT';
-  const hint =
-    isRecord(exec) && typeof exec.installHint === 'string' ? `; ${exec.installHint.trim().split('\n')[0]}` : '';
-  const message = missing
-    ? `credential plugin "${command}" is not installed${hint}`
-    : `credential plugin "${command}" gave no credentials; run it by hand, or log in again`;
-  return new ProxyctlError(message, EXIT.notPermitted);
+function unreadable(user: string | undefined, cause: unknown): ProxyctlError {
+  return new ProxyctlError(
+    `credentials of user "${user ?? ''}" cannot be read: ${errorCode(cause)}`,
+    EXIT.notPermitted,
+  );
 }
 
-function headersOf(options: HttpsOptions, more: LoadedKubeconfig['headers']): Record<string, string | string[]> {
+function identityOf(given: PluginCredential | undefined): TlsIdentity {
+  return given?.cert === undefined || given.key === undefined ? {} : { cert: given.cert, key: given.key };
+}
+
+function headersOf(
+  options: HttpsOptions,
+  more: LoadedKubeconfig['headers'],
+  token: string | undefined,
+): Record<string, string | string[]> {
   const headers: Record<string, string | string[]> = { ...more };
   const given: OutgoingHttpHeaders = isRecord(options.headers) ? (options.headers as OutgoingHttpHeaders) : {};
   // A token file ends with a newline, which a header must not.
   for (const [name, value] of Object.entries(given)) headers[name] = String(value).trim();
+  if (token !== undefined) headers.Authorization = `Bearer ${token}`;
   if (options.auth) headers.Authorization = `Basic ${Buffer.from(options.auth).toString('base64')}`;
   return headers;
 }

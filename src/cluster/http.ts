@@ -19,6 +19,8 @@ export interface HttpTuning {
   readonly silenceMs: number;
   /** A followed container that is not there yet, or whose connection broke, is looked at again after so long. */
   readonly pollMs: number;
+  /** A credential plugin may wait for a security key or a browser; not for ever. Milliseconds. */
+  readonly pluginMs: number;
 }
 
 export const TUNING: HttpTuning = {
@@ -28,6 +30,7 @@ export const TUNING: HttpTuning = {
   backoffMs: 250,
   silenceMs: 30_000,
   pollMs: 300,
+  pluginMs: 60_000,
 };
 const MAX_RETRY_AFTER_MS = 60_000;
 
@@ -54,6 +57,13 @@ type Limits = Pick<Dispatcher.RequestOptions, 'signal' | 'headersTimeout' | 'bod
 /** What one try gave: an answer, or why there is none. */
 type Try = { status: number; body: string; retryAfter: string | undefined } | { trouble: Trouble; cause: unknown };
 
+export interface HttpOptions {
+  readonly env: Env;
+  readonly tuning: HttpTuning;
+  /** A credential plugin may ask on the terminal, at first. */
+  readonly terminal: boolean;
+}
+
 export class Http {
   /** Aborts when the client is closed. */
   readonly closed: AbortSignal;
@@ -64,12 +74,12 @@ export class Http {
   private readonly credentials: CredentialSource;
   private readonly dispatchers: ReturnType<typeof dispatcherSource>;
 
-  constructor(loaded: LoadedKubeconfig, env: Env, tuning: HttpTuning = TUNING) {
+  constructor(loaded: LoadedKubeconfig, { env, terminal, tuning }: HttpOptions) {
     const cluster = loaded.kubeConfig.getCurrentCluster();
     this.loaded = loaded;
     this.tuning = tuning;
     this.server = new URL(cluster?.server ?? loaded.server);
-    this.credentials = credentialSource(loaded);
+    this.credentials = credentialSource(loaded, { env, terminal, deadlineMs: tuning.pluginMs });
     const proxy = cluster?.proxyUrl ? { proxyUrl: cluster.proxyUrl } : {};
     this.dispatchers = dispatcherSource({ server: this.server, env, ...proxy });
     this.closed = this.closing.signal;

@@ -1,7 +1,8 @@
 // Which cluster, as whom: kubectl's rules. client-node's own loader takes the last file's context where kubectl takes the first.
-import { access, constants } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import { delimiter, join, sep } from 'node:path';
 import { type Cluster, KubeConfig, type User } from '@kubernetes/client-node';
+import { type ExecPlugin, PLUGIN_APIS } from './exec-plugin.ts';
 import {
   besideFile,
   type Entry,
@@ -28,10 +29,13 @@ export interface LoadedKubeconfig {
   readonly context: string;
   /** URL for people and for messages: without credentials. */
   readonly server: string;
+  /** Gives the user's credentials; client-node knows nothing of it. */
+  readonly plugin?: ExecPlugin;
   /** Impersonation beyond the user name, which client-node leaves out. */
   readonly headers: Readonly<Record<string, string[]>>;
 }
 
+const INTERACTIVE_MODES = ['Never', 'IfAvailable', 'Always'] as const;
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 
 /** @throws ProxyctlError 64 with one line that names the file and what is wrong in it. */
@@ -79,10 +83,13 @@ async function select(merged: KubeconfigFile, paths: string[], wanted: string | 
   const user = merged.users.find(u => u.name === userName);
   if (!user && userName) throw usageError(`context "${name}" names the user "${userName}", which is not in ${where}`);
   const madeCluster = clusterOf(cluster);
-  const made = { cluster: madeCluster, user: user ? userOf(user, madeCluster) : { name: 'anonymous' } };
+  const made = { cluster: madeCluster, user: user ? userOf(user) : { name: 'anonymous' } };
   for (const path of [made.cluster.caFile, made.user.certFile, made.user.keyFile])
     if (path) await mustBeReadable(path, name);
-  return loaded(made.cluster, made.user, name, user ? impersonation(user) : {});
+  const exec = user?.fields.exec;
+  const plugin = user && isRecord(exec) ? pluginOf(user, exec, await clusterInfo(cluster, madeCluster)) : undefined;
+  const headers = user ? impersonation(user) : {};
+  return { ...loaded(made.cluster, made.user, name, headers), ...(plugin ? { plugin } : {}) };
 }
 
 async function mustBeReadable(path: string, context: string): Promise<void> {
@@ -124,9 +131,8 @@ function clusterOf(entry: Entry): Cluster {
   };
 }
 
-function userOf(entry: Entry, cluster: Cluster): User {
+function userOf(entry: Entry): User {
   const tokenFile = text(entry, 'tokenFile');
-  const exec = entry.fields.exec;
   const provider = entry.fields['auth-provider'];
   return {
     name: entry.name,
@@ -137,7 +143,6 @@ function userOf(entry: Entry, cluster: Cluster): User {
     ...optional('impersonateUser', text(entry, 'as')),
     // The file wins over the token, and is read again while we run.
     ...optional('token', tokenFile ? undefined : text(entry, 'token')),
-    ...(isRecord(exec) ? { exec: execOf(entry, exec, cluster) } : {}),
     ...(isRecord(provider) ? { authProvider: provider } : {}),
     ...(tokenFile ? { authProvider: tokenFileProvider(besideFile(entry.file, tokenFile)) } : {}),
   };
@@ -147,34 +152,40 @@ function tokenFileProvider(tokenFile: string) {
   return { name: 'tokenFile', config: { tokenFile } };
 }
 
-/** The plugin as client-node runs it, told about the cluster as kubectl tells it. */
-function execOf(entry: Entry, exec: Record<string, unknown>, cluster: Cluster): Record<string, unknown> {
-  const command = exec.command;
-  if (typeof command !== 'string' || command === '') {
-    throw usageError(`user "${entry.name}" in ${entry.file}: exec has no command`);
-  }
-  const info = {
-    apiVersion: exec.apiVersion,
-    kind: 'ExecCredential',
-    spec: { interactive: false, ...(exec.provideClusterInfo === true ? { cluster: clusterInfo(cluster) } : {}) },
-  };
-  const env = Array.isArray(exec.env) ? exec.env : [];
+function pluginOf(entry: Entry, exec: Record<string, unknown>, cluster: Record<string, unknown>): ExecPlugin {
+  const { command, apiVersion, interactiveMode, installHint } = exec;
+  const wrong = (what: string) => usageError(`user "${entry.name}" in ${entry.file}: exec ${what}`);
+  if (typeof command !== 'string' || command === '') throw wrong('has no command');
+  const api = PLUGIN_APIS.find(known => known === apiVersion);
+  if (!api) throw wrong(`speaks ${apiVersion ?? 'no apiVersion'}; known are ${PLUGIN_APIS.join(' and ')}`);
+  const mode = INTERACTIVE_MODES.find(known => known === (interactiveMode ?? 'IfAvailable'));
+  if (!mode) throw wrong(`has interactiveMode ${interactiveMode}; known are ${INTERACTIVE_MODES.join(', ')}`);
   return {
-    ...exec,
+    apiVersion: api,
     // A bare name is looked up on PATH; a path is relative to its file.
     command: command.includes('/') || command.includes(sep) ? besideFile(entry.file, command) : command,
-    args: Array.isArray(exec.args) ? exec.args : [],
-    env: [...env, { name: 'KUBERNETES_EXEC_INFO', value: JSON.stringify(info) }],
+    args: Array.isArray(exec.args) ? exec.args.map(String) : [],
+    env: Object.fromEntries((Array.isArray(exec.env) ? exec.env : []).map(e => [String(e?.name), String(e?.value)])),
+    interactiveMode: mode,
+    ...(typeof installHint === 'string' ? { installHint } : {}),
+    ...(exec.provideClusterInfo === true ? { cluster } : {}),
   };
 }
 
-function clusterInfo(cluster: Cluster): Record<string, unknown> {
+/** What a plugin may want to know: no file names, since it cannot know what they are relative to. */
+async function clusterInfo(entry: Entry, cluster: Cluster): Promise<Record<string, unknown>> {
+  const ca = cluster.caFile === undefined ? cluster.caData : (await readFile(cluster.caFile)).toString('base64');
+  const { extensions } = entry.fields;
+  const own = Array.isArray(extensions)
+    ? extensions.find(e => e?.name === 'client.authentication.k8s.io/exec')
+    : undefined;
   return {
     server: cluster.server,
     ...optional('tls-server-name', cluster.tlsServerName),
     ...(cluster.skipTLSVerify ? { 'insecure-skip-tls-verify': true } : {}),
-    ...optional('certificate-authority-data', cluster.caData),
+    ...optional('certificate-authority-data', ca),
     ...optional('proxy-url', cluster.proxyUrl),
+    ...(own === undefined ? {} : { config: own.extension }),
   };
 }
 

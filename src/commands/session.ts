@@ -32,7 +32,11 @@ export const sha256 = (text: string): string => createHash('sha256').update(text
 export async function openCluster(io: CommandIo): Promise<Cluster> {
   const { connect } = await import('../cluster/client.ts');
   const { kubeconfig, context } = io.options;
-  const cluster = await connect({ ...(kubeconfig ? { kubeconfig } : {}), ...(context ? { context } : {}) });
+  const cluster = await connect({
+    ...(kubeconfig ? { kubeconfig } : {}),
+    ...(context ? { context } : {}),
+    terminal: io.interactive,
+  });
   io.err(clusterLine(cluster.identity));
   return cluster;
 }

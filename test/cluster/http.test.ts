@@ -1,6 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { execPath } from 'node:process';
 import { describe, expect, test } from 'vitest';
 import { connect } from '../../src/cluster/client.ts';
 import { retryAfterMs } from '../../src/cluster/http.ts';
@@ -184,47 +183,6 @@ describe('credentials', () => {
     writeFileSync(file, 'from-file\n');
     await connectTo(api, {}, { tokenFile: file, token: 'inline' });
     expect(api.asked[0]?.headers.authorization).toBe('Bearer from-file');
-  });
-
-  const plugin = (log: string) => `
-    const fs = require('node:fs');
-    fs.appendFileSync(${JSON.stringify(log)}, process.env.KUBERNETES_EXEC_INFO + '\\n');
-    const run = fs.readFileSync(${JSON.stringify(log)}, 'utf8').trim().split('\\n').length;
-    console.log(JSON.stringify({ kind: 'ExecCredential', status: { token: 'token-' + run } }));`;
-
-  test('a plugin runs once for many requests, knows the cluster, and runs again after 401', async () => {
-    const api = await startApi();
-    const log = join(tempDir(), 'log');
-    const exec = {
-      apiVersion: 'client.authentication.k8s.io/v1',
-      command: execPath,
-      args: ['-e', plugin(log)],
-      provideClusterInfo: true,
-    };
-    const cluster = await connectTo(api, {}, { exec });
-    const runs = () => readFileSync(log, 'utf8').trim().split('\n');
-    api.on(`GET ${PATH}`, asked =>
-      asked.headers.authorization === 'Bearer token-1' ? status(401, 'Unauthorized', 'expired') : FOUND,
-    );
-    await Promise.all(Array.from({ length: 20 }, () => cluster.get(NODE)));
-    expect(runs()).toHaveLength(2);
-    expect(JSON.parse(runs()[0] ?? '')).toMatchObject({
-      apiVersion: 'client.authentication.k8s.io/v1',
-      kind: 'ExecCredential',
-      spec: { interactive: false, cluster: { server: api.url } },
-    });
-  });
-
-  test('a plugin that is not there, or fails, is named; what it printed is not', async () => {
-    const api = await startApi();
-    const missing = { command: 'no-such-plugin', installHint: 'install it\nfrom there' };
-    await expect(connectTo(api, {}, { exec: missing })).rejects.toMatchObject({
-      exitCode: EXIT.notPermitted,
-      message: 'credential plugin "no-such-plugin" is not installed; install it',
-    });
-    const failing = { command: execPath, args: ['-e', 'console.error("s3cr3t"); process.exit(1)'] };
-    await expect(connectTo(api, {}, { exec: failing })).rejects.toThrow(/gave no credentials; run it by hand/);
-    await expect(connectTo(api, {}, { exec: failing })).rejects.not.toThrow(/s3cr3t/);
   });
 
   test('a proxy of the environment is used for a server that is not this machine', async () => {
