@@ -127,7 +127,9 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
   changing(
     wishes(program.command('migrate').argument('[plan]', 'plan file; without it proxyctl plans, shows and asks')),
   )
-    .description('flip the nodes batch by batch, each behind its gates; called again, it goes on')
+    .description(
+      'flip the nodes batch by batch, each behind its gates; called again, it goes on, with the nodes that joined',
+    )
     .addHelpText('after', '\nExamples:\n  proxyctl migrate --batch 50\n  proxyctl migrate plan.yaml --yes')
     .action(async (plan, options) =>
       action(async io => (await import('./commands/migrate.ts')).migrateCommand(io, plan, options)),

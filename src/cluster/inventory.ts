@@ -2,14 +2,12 @@
 import type { Cluster, Kind, KubeObject } from '../core/cluster.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { INVENTORY_VERSION, Inventory, type NodeFacts, serviceKey } from '../core/inventory.ts';
-import { isMode } from '../core/mode.ts';
+import { LOG_HEAD_BYTES, modeInLog } from '../core/mode.ts';
 import { isApiError } from './http.ts';
 import { nodeFacts, PodCounts, type SeenProxy } from './inventory-nodes.ts';
 import { EndpointCounts, serviceFacts } from './inventory-services.ts';
 import { ciliumReplacesProxy, proxyFacts } from './kube-proxy.ts';
 
-/** kube-proxy says its mode in its first lines; behind them is nothing for us. */
-const LOG_HEAD_BYTES = 16_384;
 const LOGS_AT_ONCE = 16;
 
 /** Reads only. @throws ApiError 403 for a missing permission, ProxyctlError 69 for an answer that makes no sense. */
@@ -87,7 +85,7 @@ async function modesOf(
       }
       // The kubelet of a node that is not ready would let us wait.
       if (denied || !ready || !proxy.running) continue;
-      const mode = await modeInLog(cluster, proxy);
+      const mode = await modeOfProxy(cluster, proxy);
       if (mode === 'denied') denied = true;
       else modes.set(name, mode);
     }
@@ -97,7 +95,7 @@ async function modesOf(
 }
 
 /** A log that cannot be read, or whose head was rotated away, says nothing; gates treat unknown as a reason to stop. */
-async function modeInLog(cluster: Cluster, { facts, container }: SeenProxy): Promise<ModeFacts | 'denied'> {
+async function modeOfProxy(cluster: Cluster, { facts, container }: SeenProxy): Promise<ModeFacts | 'denied'> {
   let head: string;
   try {
     head = await cluster.log({ namespace: facts.namespace, pod: facts.name, container, limitBytes: LOG_HEAD_BYTES });
@@ -106,8 +104,8 @@ async function modeInLog(cluster: Cluster, { facts, container }: SeenProxy): Pro
     if (error instanceof ProxyctlError) return UNKNOWN;
     throw error;
   }
-  const [, mode = ''] = /Using (iptables|ipvs|nftables) Proxier/.exec(head) ?? [];
-  return isMode(mode) ? { mode, modeSource: 'kube-proxy log' } : UNKNOWN;
+  const mode = modeInLog(head);
+  return mode ? { mode, modeSource: 'kube-proxy log' } : UNKNOWN;
 }
 
 /** What the server sends is checked at the border, so that the rest of the program may trust the type. */

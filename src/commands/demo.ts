@@ -66,6 +66,7 @@ export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<
       kind: 'RunRecord',
       version: 1,
       run,
+      revision: 1,
       startedAt: new Date().toISOString(),
       plan,
       originals,

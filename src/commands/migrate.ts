@@ -1,19 +1,18 @@
-import type { Cluster } from '../core/cluster.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
+import { continues } from '../core/extend-plan.ts';
 import { planIdOf, verifyPlan } from '../core/fingerprint.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Plan } from '../core/plan.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { planText } from '../report/plan-text.ts';
-import { preflightReport } from '../report/preflight-json.ts';
-import { preflightText } from '../report/preflight-text.ts';
 import { realClock } from '../run/clock.ts';
 import { takeLease } from '../run/lease.ts';
 import { migrate } from '../run/migrate.ts';
-import { ensureNamespace, findRecord, writeRecord } from '../run/record.ts';
+import { ensureNamespace, findRecord, replaceRecord, writeRecord } from '../run/record.ts';
 import { type CommandIo, confirm } from './io.ts';
 import { makePlan, playbookOf, targetOf, type Wishes } from './make-plan.ts';
-import { judgePreflight } from './preflight.ts';
+import { type Standing, withNewcomers } from './newcomers.ts';
+import { checkFirst } from './preflight.ts';
 import { readPlan } from './read-file.ts';
 import { runAction } from './run-action.ts';
 import { holder, inventoryOf, newRunId, openCluster, originalsOf, type RunOptions, sha256 } from './session.ts';
@@ -36,7 +35,7 @@ export async function migrateCommand(
   try {
     const inventory = await inventoryOf(cluster);
     const record = await findRecord(cluster);
-    if (record) return await goOn(io, cluster, inventory, record, given, options);
+    if (record) return await goOn(io, { cluster, inventory, record, ...(given ? { given } : {}) }, options);
     const plan = given ?? makePlan(inventory, targetOf(inventory, playbook), playbook);
     if (given) refuseStale(given, inventory);
     if (plan.batches.length === 0) {
@@ -51,7 +50,7 @@ export async function migrateCommand(
     const run = newRunId();
     const held = await takeLease(cluster, realClock, holder(run));
     const startedAt = new Date().toISOString();
-    const made: RunRecord = { kind: 'RunRecord', version: 1, run, startedAt, plan, originals };
+    const made: RunRecord = { kind: 'RunRecord', version: 1, run, revision: 1, startedAt, plan, originals };
     await writeRecord(cluster, made);
     return await start(io, { cluster, inventory, record: made, held }, options);
   } finally {
@@ -60,15 +59,9 @@ export async function migrateCommand(
 }
 
 /** A run stands in the cluster: go on with it, if that is what was asked for. */
-async function goOn(
-  io: CommandIo,
-  cluster: Cluster,
-  inventory: Inventory,
-  record: RunRecord,
-  given: Plan | undefined,
-  options: MigrateOptions,
-): Promise<number> {
-  if (given && given.id !== record.plan.id) {
+async function goOn(io: CommandIo, standing: Standing, options: MigrateOptions): Promise<number> {
+  const { cluster, inventory, record, given } = standing;
+  if (given && !continues(record.plan, given)) {
     throw new ProxyctlError(
       `run ${record.run} stands in this cluster with another plan; finalize it or roll it back first`,
       EXIT.runUnderWay,
@@ -81,9 +74,11 @@ async function goOn(
     );
   }
   io.err(`going on with run ${record.run} (to ${record.plan.to})`);
+  const next = await withNewcomers(io, standing);
   await confirm(io, cluster.identity, options.yes === true, 'go on');
   const held = await takeLease(cluster, realClock, holder(record.run));
-  return start(io, { cluster, inventory, record, held }, options);
+  if (next !== record) await replaceRecord(cluster, record, next);
+  return start(io, { cluster, inventory, record: next, held }, options);
 }
 
 type Started = Pick<RunOptions, 'cluster' | 'inventory' | 'record' | 'held'>;
@@ -111,17 +106,4 @@ function refuseStale(plan: Plan, inventory: Inventory): void {
   const changes = verifyPlan(plan, inventory, sha256);
   if (changes.length > 0)
     throw new ProxyctlError(`the plan is stale: ${changes.join('; ')}; make a new one`, EXIT.stalePlan);
-}
-
-async function checkFirst(io: CommandIo, cluster: Cluster, inventory: Inventory, plan: Plan): Promise<void> {
-  const judgements = await judgePreflight(inventory, plan.to, plan.playbook, cluster);
-  const failed = judgements.filter(j => j.verdict === 'fail');
-  if (failed.length === 0) return;
-  const madeAt = new Date().toISOString();
-  io.err(preflightText(preflightReport({ madeAt, cluster: inventory.cluster, to: plan.to, judgements }), io.paint));
-  const ids = failed.map(j => j.gate).join(', ');
-  throw new ProxyctlError(
-    `preflight found errors (${ids}); nothing was changed; mend them or accept them in the playbook (preflight.accept)`,
-    EXIT.findings,
-  );
 }

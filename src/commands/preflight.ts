@@ -4,6 +4,7 @@ import type { Judgement, Look } from '../core/gate.ts';
 import { configuredGates } from '../core/gate-settings.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Mode } from '../core/mode.ts';
+import type { Plan } from '../core/plan.ts';
 import type { Playbook } from '../core/playbook.ts';
 import { parseConfig } from '../drivers/config-text.ts';
 import { acceptFindings, GATES, runGates } from '../gates/index.ts';
@@ -81,4 +82,18 @@ async function render(
   else io.out(preflightText(report, io.paintOut));
   const bad = strict ? report.verdict !== 'pass' : report.verdict === 'fail';
   return bad ? EXIT.findings : EXIT.done;
+}
+
+/** Refuses to begin (exit 20) when preflight finds errors, and shows them. */
+export async function checkFirst(io: CommandIo, cluster: Cluster, inventory: Inventory, plan: Plan): Promise<void> {
+  const judgements = await judgePreflight(inventory, plan.to, plan.playbook, cluster);
+  const failed = judgements.filter(j => j.verdict === 'fail');
+  if (failed.length === 0) return;
+  const madeAt = new Date().toISOString();
+  io.err(preflightText(preflightReport({ madeAt, cluster: inventory.cluster, to: plan.to, judgements }), io.paint));
+  const ids = failed.map(j => j.gate).join(', ');
+  throw new ProxyctlError(
+    `preflight found errors (${ids}); nothing was changed; mend them or accept them in the playbook (preflight.accept)`,
+    EXIT.findings,
+  );
 }

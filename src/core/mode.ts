@@ -24,6 +24,15 @@ export function isMode(text: string): text is Mode {
   return (MODES as readonly string[]).includes(text);
 }
 
+/** The mode that a kube-proxy says it runs in, in the first lines of its log; undefined where it does not. */
+export function modeInLog(head: string): Mode | undefined {
+  const [, mode = ''] = /Using (iptables|ipvs|nftables) Proxier/.exec(head) ?? [];
+  return isMode(mode) ? mode : undefined;
+}
+
+/** kube-proxy says its mode in its first lines; so many bytes hold them. */
+export const LOG_HEAD_BYTES = 16_384;
+
 /** The first two numbers of a version text such as `v1.36.3`, `6.1.0-18-amd64`; undefined where there are none. */
 export function majorMinor(version: string): [number, number] | undefined {
   const match = /(\d+)\.(\d+)/.exec(version);

@@ -47,6 +47,8 @@ export const RunRecord = z.strictObject({
   kind: z.literal('RunRecord'),
   version: z.literal(1),
   run: z.string(),
+  /** Counts up when nodes that joined are added to the plan; the highest counts. */
+  revision: z.int().positive(),
   startedAt: z.iso.datetime(),
   plan: Plan,
   originals: z.strictObject({

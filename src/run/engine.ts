@@ -8,6 +8,8 @@ import type { Journal } from '../core/journal.ts';
 import type { Mode } from '../core/mode.ts';
 
 export const POLL_MS = 200;
+/** Gates are asked again so that asking takes a tenth of the time, and at the latest after this: lists of large clusters are dear. */
+const LONGEST_PAUSE_MS = 10_000;
 /** Between two lines that say what the gates wait for. */
 const SAY_MS = 5_000;
 
@@ -121,6 +123,7 @@ export async function judgeUntilPassed(engine: Engine, options: JudgeOptions): P
   let saidAt = clock.monotonic();
   for (;;) {
     signal.throwIfAborted();
+    const asked = clock.monotonic();
     const judgements = await engine.runGates(options.gates, options.look());
     const now = clock.monotonic();
     const open = judgements.filter(j => j.verdict !== 'pass');
@@ -136,7 +139,7 @@ export async function judgeUntilPassed(engine: Engine, options: JudgeOptions): P
       const node = options.node === undefined ? {} : { node: options.node };
       engine.journal.append({ event: 'waiting', ...node, for: firstOf(open) });
     }
-    await clock.sleep(POLL_MS, signal);
+    await clock.sleep(Math.min(Math.max(POLL_MS, 9 * (now - asked)), LONGEST_PAUSE_MS), signal);
   }
 }
 

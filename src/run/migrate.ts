@@ -3,6 +3,7 @@ import type { Batch, PlannedNode } from '../core/plan.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { flipNode } from './flip.ts';
+import { doneEnding, newcomers } from './newcomers.ts';
 import { answerRed, GO_ON_OR_BACK } from './on-red.ts';
 import { type Ending, phase } from './phase.ts';
 import { Watches } from './watches.ts';
@@ -28,11 +29,7 @@ export async function migrate(engine: Engine): Promise<Ending> {
         return await answerRed(engine, error, batch.id);
       }
     }
-    return {
-      outcome: 'done',
-      reason: `every node of the plan serves in mode ${run.plan.to}`,
-      next: "'proxyctl finalize' keeps it, 'proxyctl rollback' undoes it",
-    };
+    return doneEnding(run, await newcomers(run));
   } catch (error) {
     if (error instanceof Halt) return { outcome: error.outcome, reason: error.message, next: GO_ON_OR_BACK };
     throw error;

@@ -7,17 +7,21 @@ import { RunRecord } from '../core/run-state.ts';
 
 const KEY = 'record.json';
 
-/** The record of the run that the cluster bears, or undefined when there is none. Throws on one of another version. */
+/** The record of the run that the cluster bears, its latest revision; undefined without a run. Throws on one of another version. */
 export async function findRecord(cluster: Cluster): Promise<RunRecord | undefined> {
   if (!(await cluster.get({ kind: 'Namespace', name: NAMESPACE }))) return undefined;
   const selector = `${LABEL_PART}=${PARTS.record}`;
+  let latest: RunRecord | undefined;
   for await (const map of cluster.list('ConfigMap', { namespace: NAMESPACE, labelSelector: selector })) {
     const parsed = RunRecord.safeParse(JSON.parse(String(map.data?.[KEY] ?? 'null')));
-    if (parsed.success) return parsed.data;
+    if (parsed.success) {
+      if (!latest || parsed.data.revision > latest.revision) latest = parsed.data;
+      continue;
+    }
     const message = `ConfigMap ${NAMESPACE}/${map.metadata.name} is no run record of this version of proxyctl; use the version that wrote it`;
     throw new ProxyctlError(message, EXIT.stalePlan);
   }
-  return undefined;
+  return latest;
 }
 
 /** Our namespace and account, made if they are not there. */
@@ -52,11 +56,21 @@ export async function writeRecord(cluster: Cluster, record: RunRecord): Promise<
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: {
-      name: `run-${record.run}`,
+      name: recordName(record),
       namespace: NAMESPACE,
       labels: { [LABEL_PART]: PARTS.record, [LABEL_RUN]: record.run },
     },
     immutable: true,
     data: { [KEY]: JSON.stringify(RunRecord.parse(record)) },
   });
+}
+
+/** Writes the next revision before it removes the last one, so that there is a record at any moment. */
+export async function replaceRecord(cluster: Cluster, last: RunRecord, next: RunRecord): Promise<void> {
+  await writeRecord(cluster, next);
+  await cluster.delete({ kind: 'ConfigMap', namespace: NAMESPACE, name: recordName(last) });
+}
+
+function recordName({ run, revision }: RunRecord): string {
+  return revision === 1 ? `run-${run}` : `run-${run}-${revision}`;
 }

@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { continues, extendPlan } from '../../src/core/extend-plan.ts';
+import { planIdOf } from '../../src/core/fingerprint.ts';
+import { Plan } from '../../src/core/plan.ts';
+import { planMigration } from '../../src/core/planner.ts';
+import { makeInventory, makeNode, makePlaybook, makeService, SYSTEM_SERVICES, sha256 } from './cluster-data.ts';
+
+const services = [...SYSTEM_SERVICES, makeService('shop/web'), makeService('pay/api')];
+const a = makeNode('a', { pods: { shop: 1 } });
+const b = makeNode('b', { ready: false });
+const inventory = makeInventory([a, b], services);
+const plan = planMigration({
+  inventory,
+  playbook: makePlaybook({ order: { canary: 'a' } }),
+  to: 'nftables',
+  driver: 'daemonset',
+  madeAt: '2026-01-02T03:04:05Z',
+  hash: sha256,
+});
+const extended = (...nodes: ReturnType<typeof makeNode>[]) =>
+  extendPlan(plan, makeInventory([a, b, ...nodes], services), sha256);
+
+describe('extendPlan', () => {
+  it('is the plan itself when nobody joined', () => {
+    expect(extended()).toBe(plan);
+    expect(extended(makeNode('new', { mode: 'nftables' }))).toBe(plan);
+    expect(extended(makeNode('young', { mode: 'unknown' }))).toBe(plan);
+  });
+
+  it('adds batches behind its own, which count what they expose further', () => {
+    const more = extended(makeNode('late', { pods: { shop: 1, pay: 1 } }));
+    expect(more.batches.slice(0, plan.batches.length)).toEqual(plan.batches);
+    expect(more.batches.at(-1)).toMatchObject({
+      id: `batch-${plan.batches.length + 1}`,
+      nodes: [{ name: 'late', uid: 'uid-late', from: 'iptables' }],
+      services: ['pay/api'],
+      namespaces: ['pay'],
+      exposedAfter: 4,
+    });
+    expect(more.fingerprint['node/late']).toBeDefined();
+    expect(Plan.parse(JSON.parse(JSON.stringify(more)))).toEqual(more);
+    expect(planIdOf(more, sha256)).toBe(more.id);
+    expect(more.id).not.toBe(plan.id);
+  });
+
+  it('takes nodes that were not Ready and are now, and leaves what its own nodes are in alone', () => {
+    const now = makeInventory(
+      [
+        { ...a, mode: 'nftables' },
+        { ...b, ready: true },
+      ],
+      services,
+    );
+    expect(extendPlan(plan, now, sha256).batches.flatMap(batch => batch.nodes.map(n => n.name))).toEqual(['a', 'b']);
+  });
+});
+
+describe('continues', () => {
+  it('tells a plan with further batches from another plan', () => {
+    const more = extended(makeNode('late'));
+    expect(continues(plan, plan)).toBe(true);
+    expect(continues(more, plan)).toBe(true);
+    expect(continues(plan, more)).toBe(false);
+    expect(continues(more, { ...plan, id: 'x', madeAt: '2026-01-02T03:04:06Z' })).toBe(false);
+  });
+});
