@@ -3,6 +3,7 @@ import { env as processEnv } from 'node:process';
 import {
   type Access,
   type Cluster,
+  type DeleteOptions,
   KINDS,
   type Kind,
   type KubeObject,
@@ -138,19 +139,24 @@ async function patch(http: Http, ref: Ref, ops: PatchOp[]): Promise<KubeObject> 
   return parseBody(await http.request({ method: 'PATCH', path, body: ops, contentType, retry }), path);
 }
 
-async function remove(http: Http, ref: Ref, options: { uid?: string; graceSeconds?: number }): Promise<void> {
+async function remove(http: Http, ref: Ref, { uid, resourceVersion, graceSeconds }: DeleteOptions): Promise<void> {
+  const preconditions = {
+    ...(uid === undefined ? {} : { uid }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+  };
   const body = {
     apiVersion: 'v1',
     kind: 'DeleteOptions',
     propagationPolicy: 'Background',
-    ...(options.uid === undefined ? {} : { preconditions: { uid: options.uid } }),
-    ...(options.graceSeconds === undefined ? {} : { gracePeriodSeconds: options.graceSeconds }),
+    ...(Object.keys(preconditions).length === 0 ? {} : { preconditions }),
+    ...(graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds }),
   };
   try {
     await http.request({ method: 'DELETE', path: pathOf(ref.kind, ref.namespace, ref.name), body, retry: 'any' });
   } catch (error) {
+    if (isApiError(error, 404)) return;
     // Another object bears the name by now: the one that was meant is gone.
-    if (isApiError(error, 404) || (isApiError(error, 409) && options.uid !== undefined)) return;
+    if (isApiError(error, 409) && uid !== undefined && resourceVersion === undefined) return;
     throw error;
   }
 }

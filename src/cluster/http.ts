@@ -1,4 +1,5 @@
 // Requests to the API server: pooled connections, a deadline each, and what may be tried again is tried again.
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import { ApiError, ProxyctlError } from '../core/errors.ts';
@@ -33,6 +34,8 @@ export const TUNING: HttpTuning = {
   pluginMs: 60_000,
 };
 const MAX_RETRY_AFTER_MS = 60_000;
+/** Audit logs show it: which machine and process wrote. */
+const USER_AGENT = `proxyctl (${hostname()}/${process.pid})`;
 
 export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -160,7 +163,7 @@ export class Http {
       headers: {
         ...who.headers,
         accept: 'application/json, */*',
-        'user-agent': 'proxyctl',
+        'user-agent': USER_AGENT,
         ...(request.body === undefined ? {} : { 'content-type': request.contentType ?? 'application/json' }),
       },
       body: request.body === undefined ? null : JSON.stringify(request.body),

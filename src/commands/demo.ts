@@ -61,7 +61,7 @@ export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<
     const originals = await originalsOf(cluster, inventory);
     await ensureNamespace(cluster, realClock);
     const run = newRunId();
-    const held = await takeLease(cluster, realClock, holder(run));
+    const held = await takeLease(cluster, realClock, { holder: holder(run) });
     const record: RunRecord = {
       kind: 'RunRecord',
       version: 1,
@@ -79,7 +79,7 @@ export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<
       return migrate(engine);
     });
     io.err('');
-    const again = await takeLease(cluster, realClock, holder(run));
+    const again = await takeLease(cluster, realClock, { holder: holder(run) });
     const back = await runAction(demo, { ...base, held: again, action: 'rollback' }, engine => rollback(engine));
     const traffic = sim.traffic.totals();
     const broken = victim ? { broken: victim } : {};

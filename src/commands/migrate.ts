@@ -6,6 +6,7 @@ import type { Plan } from '../core/plan.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { planText } from '../report/plan-text.ts';
 import { realClock } from '../run/clock.ts';
+import { fencedCluster } from '../run/fence.ts';
 import { takeLease } from '../run/lease.ts';
 import { migrate } from '../run/migrate.ts';
 import { ensureNamespace, findRecord, replaceRecord, writeRecord } from '../run/record.ts';
@@ -48,10 +49,10 @@ export async function migrateCommand(
     const originals = await originalsOf(cluster, inventory);
     await ensureNamespace(cluster, realClock);
     const run = newRunId();
-    const held = await takeLease(cluster, realClock, holder(run));
+    const held = await takeLease(cluster, realClock, { holder: holder(run) });
     const startedAt = new Date().toISOString();
     const made: RunRecord = { kind: 'RunRecord', version: 1, run, revision: 1, startedAt, plan, originals };
-    await writeRecord(cluster, made);
+    await writeRecord(fencedCluster(cluster, held), made);
     return await start(io, { cluster, inventory, record: made, held }, options);
   } finally {
     cluster.close();
@@ -76,8 +77,8 @@ async function goOn(io: CommandIo, standing: Standing, options: MigrateOptions):
   io.err(`going on with run ${record.run} (to ${record.plan.to})`);
   const next = await withNewcomers(io, standing);
   await confirm(io, cluster.identity, options.yes === true, 'go on');
-  const held = await takeLease(cluster, realClock, holder(record.run));
-  if (next !== record) await replaceRecord(cluster, record, next);
+  const held = await takeLease(cluster, realClock, { holder: holder(record.run) });
+  if (next !== record) await replaceRecord(fencedCluster(cluster, held), record, next);
   return start(io, { cluster, inventory, record: next, held }, options);
 }
 

@@ -4,7 +4,7 @@ import type { RunEvent, RunOutcome } from '../core/journal.ts';
 import { showProgress } from '../report/progress.ts';
 import { summaryText } from '../report/run-text.ts';
 import type { Engine } from '../run/engine.ts';
-import type { Ending } from '../run/phase.ts';
+import { type Ending, phase } from '../run/phase.ts';
 import type { CommandIo } from './io.ts';
 import { openedEvent, openRun, type RunOptions, writeTargets } from './session.ts';
 
@@ -28,6 +28,32 @@ export async function runAction(
   options: RunOptions,
   perform: (engine: Engine) => Promise<Ending>,
 ): Promise<ActionResult> {
+  const { held } = options;
+  // Until our fence stands on every object, the next one has to take over as we do.
+  let sealed = !held.takenOver;
+  try {
+    return await journaled(io, options, async engine => {
+      if (held.takenOver) await takeOver(engine);
+      sealed = true;
+      await writeTargets(engine);
+      return perform(engine);
+    });
+  } finally {
+    if (sealed) await held.release();
+    else held.abandon();
+  }
+}
+
+async function takeOver(engine: Engine): Promise<void> {
+  const { run, driver } = engine;
+  await phase(engine, 'take over', 'from a runner that did not give the Lease up', () => driver.seal(run));
+}
+
+async function journaled(
+  io: CommandIo,
+  options: RunOptions,
+  perform: (engine: Engine) => Promise<Ending>,
+): Promise<ActionResult> {
   const { engine, journal } = await openRun(options);
   const events: RunEvent[] = [];
   journal.subscribe(event => {
@@ -38,14 +64,15 @@ export async function runAction(
   let ending: Ending = { outcome: 'failed', reason: 'ended before it began', next: '' };
   try {
     journal.append(openedEvent(options));
-    await writeTargets(engine);
     ending = await perform(engine);
     return { code: CODES[ending.outcome], events, ending };
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(options.held.lost.aborted ? options.held.lost.reason : error);
     const next = "'proxyctl status' tells where it stands, 'proxyctl rollback' brings it back";
     ending = { outcome: engine.run.signal.aborted ? 'stopped' : 'failed', reason, next };
-    if (engine.run.signal.aborted && !options.held.lost.aborted) return { code: EXIT.stopped, events, ending };
+    // An aborted wait says only that it was; who took over is said by the Lease.
+    options.held.lost.throwIfAborted();
+    if (engine.run.signal.aborted) return { code: EXIT.stopped, events, ending };
     throw error;
   } finally {
     journal.append({ event: 'run-closed', outcome: ending.outcome, reason: ending.reason, next: ending.next });
@@ -53,6 +80,9 @@ export async function runAction(
     if (io.options.format === 'text') io.err(summaryText(events));
     if (io.options.verbose) io.err(`journal: ${journal.path}`);
     journal.close();
-    await options.held.release();
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,6 @@
 // What commands share: a connection, an inventory, a run.
 import { createHash, randomBytes } from 'node:crypto';
-import { homedir, hostname } from 'node:os';
+import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Cluster } from '../core/cluster.ts';
 import type { Driver, Originals, RunContext } from '../core/driver.ts';
@@ -19,6 +19,7 @@ import { DRIVERS } from '../drivers/index.ts';
 import { GATES, runGates } from '../gates/index.ts';
 import { realClock } from '../run/clock.ts';
 import { type Engine, waiter } from '../run/engine.ts';
+import { fencedCluster } from '../run/fence.ts';
 import { type JournalFile, openJournal } from '../run/journal-file.ts';
 import type { Held } from '../run/lease.ts';
 import { TARGETS_MAP } from '../run/pods.ts';
@@ -52,7 +53,21 @@ export function newRunId(): string {
 
 /** Who holds the Lease, for people. */
 export function holder(run: string): string {
-  return `${hostname()}/${process.pid}/${run}`;
+  return `${whoAmI()} (pid ${process.pid}, run ${run})`;
+}
+
+/** `user@host`, for people who look at what somebody else does. */
+export function whoAmI(): string {
+  return `${userName()}@${hostname()}`;
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // In a container a user may have no name.
+    return `uid ${process.getuid?.() ?? '?'}`;
+  }
 }
 
 /** The driver for this cluster, or the platform's own way as an error. */
@@ -116,7 +131,7 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     epoch: held.epoch,
     plan,
     originals: record.originals,
-    cluster,
+    cluster: fencedCluster(cluster, held),
     clock: realClock,
     signal,
     waitFor: waiter(journal, realClock, signal),

@@ -83,7 +83,7 @@ async function perform({ io, options, action, check }: Undo, cluster: Cluster, r
   const what =
     action === 'rollback' ? `roll back ${options.node ?? `run ${record.run}`}` : `finalize run ${record.run}`;
   await confirm(io, cluster.identity, options.yes === true, what);
-  const held = await takeLease(cluster, realClock, holder(record.run));
+  const held = await takeLease(cluster, realClock, { holder: holder(record.run) });
   const { stop, kill, off } = signals(text => io.err(text));
   const image = options.watcherImage ? { watcherImage: options.watcherImage } : {};
   try {

@@ -86,6 +86,12 @@ export interface WatchSink {
   trouble(error: Error): void;
 }
 
+export interface DeleteOptions {
+  uid?: string;
+  resourceVersion?: string;
+  graceSeconds?: number;
+}
+
 /**
  * Every call has a deadline and retries what may be retried. Errors are ProxyctlError (unreachable, not permitted) or
  * ApiError with the server's status and reason; a missing object is `undefined`, not an error, except for patch.
@@ -99,8 +105,8 @@ export interface Cluster {
   watch(kind: Kind, options: ListOptions, sink: WatchSink, signal: AbortSignal): Promise<void>;
   create(object: KubeObject): Promise<KubeObject>;
   patch(ref: Ref, ops: PatchOp[]): Promise<KubeObject>;
-  /** Gone already is fine. `uid` makes it delete that very object or nothing. */
-  delete(ref: Ref, options?: { uid?: string; graceSeconds?: number }): Promise<void>;
+  /** Gone already is fine. `uid` makes it delete that very object or nothing; with another `resourceVersion` it is a 409. */
+  delete(ref: Ref, options?: DeleteOptions): Promise<void>;
   can(access: Access): Promise<boolean>;
   /** The whole log so far, not followed. */
   log(options: LogOptions): Promise<string>;

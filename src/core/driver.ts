@@ -42,12 +42,17 @@ export interface FlipNode {
 /** Each call is idempotent and returns once its effect was read back. */
 export interface Driver {
   readonly id: string;
+  /** Our fence onto every object of the run, so that whatever the runner before us still had in hand is refused. */
+  seal(run: RunContext): Promise<void>;
   /** Objects of the run; nothing restarts. */
   prepare(run: RunContext): Promise<void>;
   /** Writes onto the node which step comes next; `release` and `handOver` do it themselves. */
   mark(run: RunContext, node: FlipNode, step: Step): Promise<void>;
-  /** A second kube-proxy in the target mode beside the first, its cleanup disarmed. */
-  warm(run: RunContext, node: FlipNode): Promise<void>;
+  /**
+   * A second kube-proxy in the target mode beside the first, its cleanup disarmed. `running` when a runner before us started it,
+   * so that its process is older than this call.
+   */
+  warm(run: RunContext, node: FlipNode): Promise<'started' | 'running'>;
   /** The warm kube-proxy away; its rules stay. */
   cool(run: RunContext, node: FlipNode): Promise<void>;
   /** The node's own kube-proxy away, waited for by UID. */

@@ -8,7 +8,7 @@ export const LABEL_MODE = 'proxyctl.dev/mode';
 export const LABEL_PART = 'proxyctl.dev/part';
 /** On everything we create or change: the run. */
 export const LABEL_RUN = 'proxyctl.dev/run';
-/** On nodes and on the original DaemonSet: the epoch of the last writer; tested in every write. */
+/** On nodes and other objects that a run changes: `run/epoch` of the last writer; tested in every write. */
 export const ANNOTATION_EPOCH = 'proxyctl.dev/epoch';
 /** On nodes: where the node stands in the run, as JSON (`NodeState`). */
 export const ANNOTATION_STATE = 'proxyctl.dev/state';

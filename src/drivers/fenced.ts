@@ -1,8 +1,13 @@
-import type { KubeObject, PatchOp, Ref } from '../core/cluster.ts';
+// Writes to objects that two runners may meet at. Each object bears the fence of its last writer, `run/epoch`; who takes a run
+// over writes its own onto all of them first (`seal`), so that what the one before still had in hand is refused by the server.
+//
+// Kubernetes has no such test for a create. A runner that is stopped between the answer about its Lease and a create may
+// therefore leave a pod behind when it wakes; its next write is refused. The pod bears the run's label, is adopted or removed by
+// the runner that took over, and a sweeper among them acts only where the new mode serves.
+import { type KubeObject, type PatchOp, pointer, type Ref } from '../core/cluster.ts';
 import type { RunContext } from '../core/driver.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
 import { ANNOTATION_EPOCH } from '../core/names.ts';
-import { fence } from './daemonset/objects.ts';
 
 const TRIES = 8;
 
@@ -16,27 +21,60 @@ export async function patchFenced(
   ref: Ref,
   change: (object: KubeObject) => PatchOp[],
 ): Promise<KubeObject> {
-  for (let tries = 1; ; tries++) {
+  return retried(run, async () => {
     const object = await run.cluster.get(ref);
     if (!object) throw new ApiError(`${ref.kind} ${ref.name} is gone`, 404, 'NotFound');
-    const epoch = Number(object.metadata.annotations?.[ANNOTATION_EPOCH] ?? 0);
-    if (epoch > run.epoch) {
-      throw new ProxyctlError(
-        `another proxyctl took over this run (epoch ${epoch}, ours is ${run.epoch}); nothing more was written`,
-        EXIT.runUnderWay,
-      );
-    }
+    refuseNewer(run, object);
     const ops = change(object);
-    if (ops.length === 0) return object;
+    return ops.length === 0 ? object : run.cluster.patch(ref, [fence(object, run), ...ops]);
+  });
+}
+
+/** Deletes that very object, unless somebody wrote to it since it was read. Gone already is fine. */
+export async function deleteFenced(run: RunContext, ref: Ref, uid: string | undefined): Promise<void> {
+  await retried(run, async () => {
+    const object = await run.cluster.get(ref);
+    if (!object || object.metadata.uid !== uid) return;
+    refuseNewer(run, object);
+    const { resourceVersion } = object.metadata;
+    await run.cluster.delete(ref, { ...(uid ? { uid } : {}), ...(resourceVersion ? { resourceVersion } : {}) });
+  });
+}
+
+/** The server answers 409 to an outdated version and 422 to a failed test: somebody wrote in between. Read again. */
+async function retried<T>(run: RunContext, attempt: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
     try {
-      return await run.cluster.patch(ref, [fence(object, run.epoch), ...ops]);
+      return await attempt();
     } catch (error) {
-      // The server answers 409 to an outdated version and 422 to a failed test: somebody wrote in between. Read again.
       const raced = error instanceof ApiError && (error.status === 409 || error.status === 422);
       if (!raced || tries >= TRIES) throw error;
       await run.clock.sleep(50 * tries, run.signal);
     }
   }
+}
+
+/** What we write onto each object that we change. */
+export function fenceOf(run: Pick<RunContext, 'id' | 'epoch'>): string {
+  return `${run.id}/${run.epoch}`;
+}
+
+/** Our fence stands on the object, or nobody has written since we read it. */
+export function fence(object: KubeObject, run: Pick<RunContext, 'id' | 'epoch'>): PatchOp {
+  const written = object.metadata.annotations?.[ANNOTATION_EPOCH];
+  return written === fenceOf(run)
+    ? { op: 'test', path: pointer('metadata', 'annotations', ANNOTATION_EPOCH), value: written }
+    : { op: 'test', path: '/metadata/resourceVersion', value: object.metadata.resourceVersion };
+}
+
+/** A fence of another run is a left-over: the Lease is asked at each write, and it is ours. */
+function refuseNewer(run: RunContext, object: KubeObject): void {
+  const [writer, epoch] = (object.metadata.annotations?.[ANNOTATION_EPOCH] ?? '').split('/');
+  if (writer !== run.id || !(Number(epoch) > run.epoch)) return;
+  throw new ProxyctlError(
+    `another proxyctl took over this run (epoch ${epoch}, ours is ${run.epoch}); nothing more was written from here`,
+    EXIT.runUnderWay,
+  );
 }
 
 /** Creates an object, or takes the one of the same name if it is this run's. */

@@ -2,6 +2,7 @@ import type { Kind, KubeObject, Ref } from '../core/cluster.ts';
 import type { RunContext } from '../core/driver.ts';
 import { LABEL_PART, LEASE, NAMESPACE, PARTS } from '../core/names.ts';
 import { isMade } from '../core/own-namespace.ts';
+import { deleteFenced } from './fenced.ts';
 
 const SECONDS = 180;
 const ref: Ref = { kind: 'Namespace', name: NAMESPACE };
@@ -11,7 +12,7 @@ export async function leaveNamespace(run: RunContext): Promise<void> {
   const namespace = await run.cluster.get(ref);
   if (!namespace) return;
   if (!isMade(namespace)) return empty(run);
-  await run.cluster.delete(ref);
+  await deleteFenced(run, ref, namespace.metadata.uid);
   await run.waitFor(`namespace ${NAMESPACE} to go`, SECONDS, async () =>
     (await run.cluster.get(ref)) ? undefined : true,
   );
@@ -26,7 +27,8 @@ async function empty(run: RunContext): Promise<void> {
   // The record is what a run that dies here is found by.
   await removeAll(run, 'ConfigMap', `${LABEL_PART},${LABEL_PART}!=${PARTS.record}`);
   await removeAll(run, 'ConfigMap', `${LABEL_PART}=${PARTS.record}`);
-  await run.cluster.delete({ kind: 'Lease', namespace: NAMESPACE, name: LEASE });
+  const lease: Ref = { kind: 'Lease', namespace: NAMESPACE, name: LEASE };
+  await deleteFenced(run, lease, (await run.cluster.get(lease))?.metadata.uid);
 }
 
 async function removeAll(run: RunContext, kind: Kind, labelSelector: string): Promise<void> {

@@ -38,13 +38,13 @@ export async function flipNode(flip: Flip): Promise<void> {
   await step(flip, 'watch', () => baseline(flip));
   safePoint(flip);
   try {
-    await step(flip, 'warm', async () => {
+    const asked = await step(flip, 'warm', async () => {
       await driver.mark(run, node, 'warm');
-      await driver.warm(run, node);
+      // One that runs already is believed, however old its process is.
+      return (await driver.warm(run, node)) === 'running' ? undefined : watch.now();
     });
-    const asked = watch.now();
     await step(flip, 'prove', () => gates(flip, 'prove', 'warm', asked));
-    times.proxy += watch.startSeconds('warm', asked);
+    if (asked !== undefined) times.proxy += watch.startSeconds('warm', asked);
     safePoint(flip);
   } catch (error) {
     if (flip.direction === 'forward' && !run.signal.aborted) await abort(flip);
@@ -140,18 +140,20 @@ function safePoint(flip: Flip): void {
   if (flip.direction === 'forward' && flip.engine.stop.aborted) throw new Halt('stopped', 'stopped by the operator');
 }
 
-async function step(flip: Flip, id: Step, perform: () => Promise<void>): Promise<void> {
+async function step<T>(flip: Flip, id: Step, perform: () => Promise<T>): Promise<T> {
   const { journal, run } = flip.engine;
   const at = { batch: flip.batch, node: flip.node.name, step: id };
   journal.append({ event: 'step-intended', ...at, to: flip.node.to });
   const begun = run.clock.monotonic();
+  let result: T;
   try {
-    await perform();
+    result = await perform();
   } catch (error) {
     journal.append({ event: 'step-failed', ...at, error: error instanceof Error ? error.message : String(error) });
     throw error;
   }
   journal.append({ event: 'step-done', ...at, seconds: (run.clock.monotonic() - begun) / 1000 });
+  return result;
 }
 
 function finish(flip: Flip, times: Times): void {

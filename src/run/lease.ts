@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts';
-import type { Cluster, KubeObject, Ref } from '../core/cluster.ts';
+import type { Cluster, KubeObject, PatchOp, Ref } from '../core/cluster.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
 import { LEASE, NAMESPACE } from '../core/names.ts';
 
@@ -8,91 +8,180 @@ const RENEW_MS = 5_000;
 const POLL_MS = 500;
 
 export interface Held {
-  /** One more than the holder before had: the fence in every write. */
+  /** One more than the holder before had: with the run's id, the fence in every write. */
   readonly epoch: number;
-  /** Aborts when somebody else holds the Lease. */
+  /** The holder before did not give the Lease up: it may be stopped in the middle of a write. */
+  readonly takenOver: boolean;
+  /** Aborts when somebody else holds the Lease; the reason is a ProxyctlError that names who. */
   readonly lost: AbortSignal;
+  /** Asks the server whether the Lease is still ours. @throws ProxyctlError 25 when it is not, 69 when it cannot be told. */
+  confirm(): Promise<void>;
+  /** Gives it up for the next one. */
   release(): Promise<void>;
+  /** Renews it no more and leaves it to grow stale: whoever is next has to take it over. */
+  abandon(): void;
 }
 
 const ref: Ref = { kind: 'Lease', namespace: NAMESPACE, name: LEASE };
+
+export interface Wanted {
+  readonly holder: string;
+  /** Take it from a holder that is alive, too: its next write is refused. */
+  readonly force?: boolean;
+}
 
 /**
  * Takes the Lease, or refuses (exit 25) when its holder is alive. Alive means: it renews while we watch, by our own clock; the
  * clocks of two machines are never compared.
  */
-export async function takeLease(cluster: Cluster, clock: Clock, holder: string): Promise<Held> {
-  const current = await cluster.get(ref);
-  if (current && String(current.spec.holderIdentity ?? '') !== '') await waitUntilStale(cluster, clock, current);
+export async function takeLease(cluster: Cluster, clock: Clock, { holder, force }: Wanted): Promise<Held> {
+  let current = await cluster.get(ref);
+  const takenOver = current !== undefined && holderOf(current) !== '';
+  if (current && takenOver && !force) current = await staleOrFree(cluster, clock, current);
   const epoch = Number(current?.spec.leaseTransitions ?? 0) + 1;
   const spec = {
     holderIdentity: holder,
     leaseDurationSeconds: DURATION_SECONDS,
     leaseTransitions: epoch,
-    ...times(clock),
+    acquireTime: microTime(clock),
+    renewTime: microTime(clock),
   };
   try {
-    if (current) {
-      const test = { op: 'test' as const, path: '/spec/leaseTransitions', value: epoch - 1 };
-      await cluster.patch(ref, [test, { op: 'replace', path: '/spec', value: spec }]);
-    } else {
-      await cluster.create({
-        apiVersion: 'coordination.k8s.io/v1',
-        kind: 'Lease',
-        metadata: { name: LEASE, namespace: NAMESPACE },
-        spec,
-      });
-    }
+    const taken = current
+      ? await cluster.patch(ref, [unchanged(current), { op: 'replace', path: '/spec', value: spec }])
+      : await cluster.create({
+          apiVersion: 'coordination.k8s.io/v1',
+          kind: 'Lease',
+          metadata: { name: LEASE, namespace: NAMESPACE },
+          spec,
+        });
+    return new Holding(cluster, clock, taken, takenOver);
   } catch (error) {
-    if (error instanceof ApiError && [409, 422].includes(error.status)) throw underWay('another proxyctl', error);
-    throw error;
-  }
-  return keep(cluster, clock, epoch, holder);
-}
-
-function keep(cluster: Cluster, clock: Clock, epoch: number, holder: string): Held {
-  const lost = new AbortController();
-  const mine = { op: 'test' as const, path: '/spec/leaseTransitions', value: epoch };
-  const renew = async () => {
-    try {
-      await cluster.patch(ref, [mine, { op: 'replace', path: '/spec/renewTime', value: times(clock).renewTime }]);
-    } catch (error) {
-      // Only a newer epoch ends us; a server that is away for a moment does not: the fence protects every write anyway.
-      if (error instanceof ApiError && [409, 422].includes(error.status))
-        lost.abort(underWay('another proxyctl took over', error));
+    if (!(error instanceof ApiError) || ![409, 422].includes(error.status)) throw error;
+    const now = await cluster.get(ref);
+    // An answer that was lost on its way, and the request sent again.
+    if (now && now.spec.holderIdentity === holder && now.spec.leaseTransitions === epoch) {
+      return new Holding(cluster, clock, now, takenOver);
     }
-  };
-  const timer = setInterval(() => void renew(), RENEW_MS);
-  return {
-    epoch,
-    lost: lost.signal,
-    async release() {
-      clearInterval(timer);
-      const now = await cluster.get(ref);
-      // Gone with its namespace, or another's already.
-      if (now?.spec.holderIdentity !== holder) return;
-      await cluster.patch(ref, [mine, { op: 'replace', path: '/spec/holderIdentity', value: '' }]);
-    },
-  };
+    throw underWay(now, error);
+  }
 }
 
-async function waitUntilStale(cluster: Cluster, clock: Clock, seen: KubeObject): Promise<void> {
-  const { holderIdentity, renewTime, leaseDurationSeconds } = seen.spec;
+class Holding implements Held {
+  readonly epoch: number;
+  readonly takenOver: boolean;
+  private readonly cluster: Cluster;
+  private readonly clock: Clock;
+  /** Another Lease of the same name is not ours, whatever its epoch. */
+  private readonly uid: string | undefined;
+  private readonly losing = new AbortController();
+  private readonly timer: NodeJS.Timeout;
+
+  constructor(cluster: Cluster, clock: Clock, taken: KubeObject, takenOver: boolean) {
+    this.cluster = cluster;
+    this.clock = clock;
+    this.takenOver = takenOver;
+    this.epoch = Number(taken.spec.leaseTransitions);
+    this.uid = taken.metadata.uid;
+    this.timer = setInterval(() => void this.renew(), RENEW_MS);
+  }
+
+  get lost(): AbortSignal {
+    return this.losing.signal;
+  }
+
+  async confirm(): Promise<void> {
+    this.lost.throwIfAborted();
+    const now = await this.cluster.get(ref);
+    if (!this.isOurs(now)) this.lose(now);
+    this.lost.throwIfAborted();
+  }
+
+  async release(): Promise<void> {
+    this.abandon();
+    if (this.lost.aborted) return;
+    const now = await this.cluster.get(ref);
+    // Gone with its namespace, or another's already.
+    if (!this.isOurs(now)) return;
+    await this.cluster.patch(ref, [...this.ours(), { op: 'replace', path: '/spec/holderIdentity', value: '' }]);
+  }
+
+  abandon(): void {
+    clearInterval(this.timer);
+  }
+
+  private async renew(): Promise<void> {
+    try {
+      await this.cluster.patch(ref, [
+        ...this.ours(),
+        { op: 'replace', path: '/spec/renewTime', value: microTime(this.clock) },
+      ]);
+    } catch (error) {
+      // Only a refusal may mean that it is lost; a server that is away for a moment does not, nor that the Lease went with its
+      // namespace, as it does when we leave: each write asks anyway.
+      if (error instanceof ApiError && [409, 422].includes(error.status)) {
+        // Whoever waits on `lost` is told; there is nobody here to tell.
+        await this.confirm().catch(() => undefined);
+      }
+    }
+  }
+
+  private isOurs(now: KubeObject | undefined): boolean {
+    return now?.metadata.uid === this.uid && Number(now?.spec.leaseTransitions) === this.epoch;
+  }
+
+  private ours(): PatchOp[] {
+    return [
+      { op: 'test', path: '/metadata/uid', value: this.uid },
+      { op: 'test', path: '/spec/leaseTransitions', value: this.epoch },
+    ];
+  }
+
+  private lose(now: KubeObject | undefined): void {
+    this.abandon();
+    const who = now ? `${describeHolder(now)} (epoch ${now.spec.leaseTransitions}, ours was ${this.epoch})` : undefined;
+    const what = who ? `another proxyctl took this run over: ${who}` : 'the run ended elsewhere: its Lease is gone';
+    this.losing.abort(new ProxyctlError(`${what}; nothing more was written from here`, EXIT.runUnderWay));
+  }
+}
+
+/** Watches until the Lease is given up or grows stale; gives it as it was then. @throws when its holder renews it. */
+async function staleOrFree(cluster: Cluster, clock: Clock, seen: KubeObject): Promise<KubeObject | undefined> {
+  const { renewTime, leaseDurationSeconds } = seen.spec;
   const end = clock.monotonic() + Number(leaseDurationSeconds ?? DURATION_SECONDS) * 1000;
+  let now: KubeObject | undefined = seen;
   while (clock.monotonic() < end) {
     await clock.sleep(POLL_MS);
-    const now = await cluster.get(ref);
-    if (!now || String(now.spec.holderIdentity ?? '') === '') return;
-    if (now.spec.renewTime !== renewTime) throw underWay(String(holderIdentity));
+    now = await cluster.get(ref);
+    if (!now || holderOf(now) === '') return now;
+    if (now.spec.renewTime !== renewTime) throw underWay(now);
   }
+  return now;
 }
 
-function underWay(holder: string, cause?: unknown): ProxyctlError {
-  const message = `a run is under way: ${holder} holds the Lease ${NAMESPACE}/${LEASE}; see 'proxyctl status', and wait for it or stop it there`;
+/** Who holds a Lease, and since when, for people; empty when nobody does. */
+export function describeHolder(lease: KubeObject): string {
+  const holder = holderOf(lease);
+  return holder === '' ? '' : `${holder}, since ${String(lease.spec.acquireTime ?? '?').slice(0, 19)}Z`;
+}
+
+function holderOf(lease: KubeObject): string {
+  return String(lease.spec.holderIdentity ?? '');
+}
+
+function unchanged(lease: KubeObject): PatchOp {
+  return { op: 'test', path: '/metadata/resourceVersion', value: lease.metadata.resourceVersion };
+}
+
+function underWay(lease: KubeObject | undefined, cause?: unknown): ProxyctlError {
+  const who = lease && describeHolder(lease);
+  const message = who
+    ? `a run is under way: ${who}, holds the Lease ${NAMESPACE}/${LEASE}; 'proxyctl status' tells where it stands, 'proxyctl abort' stops it`
+    : "another proxyctl took the Lease meanwhile; 'proxyctl status' tells what stands in the cluster";
   return new ProxyctlError(message, EXIT.runUnderWay, { cause });
 }
 
-function times(clock: Clock): { acquireTime: string; renewTime: string } {
-  const now = new Date(clock.now()).toISOString().replace('Z', '000Z');
-  return { acquireTime: now, renewTime: now };
+/** RFC 3339 with microseconds, as Leases have it. */
+function microTime(clock: Clock): string {
+  return new Date(clock.now()).toISOString().replace('Z', '000Z');
 }

@@ -20,6 +20,7 @@ export class NodeWatch {
   private readonly firstSync = new Map<string, number>();
   private readonly abort = new AbortController();
   private readonly follows: Promise<void>[] = [];
+  private readonly pods: KubeObject[] = [];
   private readonly run: RunContext;
   private readonly options: PodOptions;
 
@@ -33,8 +34,8 @@ export class NodeWatch {
   /** Creates the pods and begins to follow their logs; returns at once. */
   async start(): Promise<void> {
     for (const vantage of VANTAGES) {
-      const pod = watcherPod(this.options, vantage);
-      await createFresh(this.run, pod);
+      const pod = await createFresh(this.run, watcherPod(this.options, vantage));
+      this.pods.push(pod);
       this.follows.push(this.follow(vantage, pod));
     }
   }
@@ -125,11 +126,13 @@ export class NodeWatch {
   async stop(): Promise<void> {
     this.abort.abort();
     await Promise.all(this.follows);
-    for (const vantage of VANTAGES) {
-      const { name } = watcherPod(this.options, vantage).metadata;
-      await this.run.cluster.delete({ kind: 'Pod', namespace: NAMESPACE, name }, { graceSeconds: 0 });
-    }
+    for (const pod of this.pods) await removeAtOnce(this.run, pod);
   }
+}
+
+/** Removes that very pod: another runner may have one of the same name by now. */
+export async function removeAtOnce(run: RunContext, { metadata: { name, uid = '' } }: KubeObject): Promise<void> {
+  await run.cluster.delete({ kind: 'Pod', namespace: NAMESPACE, name }, { uid, graceSeconds: 0 });
 }
 
 /** Creates a pod of ours; one of the same name, left by a run that was killed, is removed first. */
@@ -137,7 +140,7 @@ export async function createFresh(run: RunContext, pod: KubeObject): Promise<Kub
   const ref: Ref = { kind: 'Pod', namespace: NAMESPACE, name: pod.metadata.name };
   const left = await run.cluster.get(ref);
   if (left) {
-    await run.cluster.delete(ref, { uid: left.metadata.uid ?? '', graceSeconds: 0 });
+    await removeAtOnce(run, left);
     await run.waitFor(`the left-over pod ${ref.name} to go`, 60, async () =>
       (await run.cluster.get(ref)) ? undefined : true,
     );

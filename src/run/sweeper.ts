@@ -3,7 +3,7 @@ import type { Mode } from '../core/mode.ts';
 import { NAMESPACE } from '../core/names.ts';
 import { parseObservation, type SweepSample } from '../core/observation.ts';
 import type { Engine } from './engine.ts';
-import { createFresh } from './node-watch.ts';
+import { createFresh, removeAtOnce } from './node-watch.ts';
 import { sweeperPod } from './pods.ts';
 
 export interface Sweeping {
@@ -25,13 +25,11 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
   const { convergence, drain } = run.plan.playbook.gates;
   const waits = { drain, wait: convergence, exclude: [...engine.excludeCIDRs], serving };
   const options = { run: run.id, image: engine.watcherImage, node, left, now, ...waits };
-  const pod = sweeperPod(options);
-  await createFresh(run, pod);
-  const ref = { kind: 'Pod' as const, namespace: NAMESPACE, name: pod.metadata.name };
+  const pod = await createFresh(run, sweeperPod(options));
   let last: SweepSample | undefined;
   const done = new AbortController();
   const follow = run.cluster.followLog(
-    { namespace: NAMESPACE, pod: ref.name },
+    { namespace: NAMESPACE, pod: pod.metadata.name },
     line => {
       const observation = parseObservation(line);
       if (observation?.kind !== 'sweep') return;
@@ -53,7 +51,7 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
         ]);
       } finally {
         done.abort();
-        await run.cluster.delete(ref, { graceSeconds: 0 });
+        await removeAtOnce(run, pod);
       }
       if (last?.phase === 'done' && last.remaining.length === 0) return last;
       const detail = last

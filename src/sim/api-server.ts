@@ -18,7 +18,7 @@ interface ApiParts {
   readonly faults: ApiFaults;
   readonly authorizer: Authorizer;
   /** Told of every request for objects, before it is decided on. */
-  readonly hear: (who: Who, asked: Asked) => void;
+  readonly hear: (who: Who, asked: Asked, answered: Answered) => void;
   readonly timers: Timers;
   /** Why the kubelet of a pod's node cannot be asked, when it cannot. */
   readonly unreachable: (node: string) => string | undefined;
@@ -33,6 +33,18 @@ interface Target {
   readonly query: URLSearchParams;
 }
 
+/** What came of a request, as the real server's audit log has it: the HTTP status, and the name of what was created, too. */
+export interface Answered {
+  readonly code: number;
+  readonly name: string | undefined;
+  readonly userAgent: string;
+}
+
+interface Answer {
+  readonly code: number;
+  readonly object: object;
+}
+
 export class ApiServer {
   private readonly server: Server;
   private readonly parts: ApiParts;
@@ -43,6 +55,13 @@ export class ApiServer {
       this.serve(request, response).catch((error: unknown) => refuse(response, error));
     });
     this.server.keepAliveTimeout = 60_000;
+  }
+
+  private tell(request: IncomingMessage, target: Target, { code, object }: Answer): void {
+    const made = isRecord(object) && isRecord(object.metadata) ? object.metadata.name : undefined;
+    const name = target.name ?? (typeof made === 'string' ? made : undefined);
+    const userAgent = request.headers['user-agent'] ?? '';
+    this.parts.hear(whoAsks(request), askedFor(request, target), { code, name, userAgent });
   }
 
   /** Resolves with the address. */
@@ -77,7 +96,12 @@ export class ApiServer {
     }
     const target = targetOf(path, url.searchParams);
     if (!target) throw new StatusError(404, 'NotFound', 'the server could not find the requested resource');
-    await this.guarded(request, response, target, body);
+    try {
+      await this.guarded(request, response, target, body);
+    } catch (error) {
+      if (error instanceof StatusError) this.tell(request, target, { code: error.code, object: error.body });
+      throw error;
+    }
   }
 
   /** The request with what is to go wrong with it. */
@@ -89,7 +113,6 @@ export class ApiServer {
   ): Promise<void> {
     const asked = askedFor(request, target);
     const who = whoAsks(request);
-    this.parts.hear(who, asked);
     const hits = this.parts.faults.hit(asked);
     const delay = Math.max(0, ...hits.map(hit => hit.delayMs ?? 0));
     if (delay > 0) await new Promise<void>(resolve => this.parts.timers.after(delay, resolve));
@@ -105,38 +128,37 @@ export class ApiServer {
   }
 
   private carryOut(request: IncomingMessage, response: ServerResponse | undefined, target: Target, body: string): void {
-    const { method } = request;
-    if (method === 'GET') {
-      this.read(response, target);
-      return;
-    }
-    const { code, object } = this.write(method ?? '', request.headers['content-type'] ?? '', target, body);
-    if (response) sendJson(response, code, object);
+    const { method = '', headers } = request;
+    const answer =
+      method === 'GET' ? this.read(response, target) : this.write(method, headers['content-type'] ?? '', target, body);
+    if (!answer) return;
+    this.tell(request, target, answer);
+    if (response) sendJson(response, answer.code, answer.object);
   }
 
-  private read(response: ServerResponse | undefined, target: Target): void {
-    if (!response) return;
+  /** Nothing when the answer is a stream, which has begun then. */
+  private read(response: ServerResponse | undefined, target: Target): Answer | undefined {
+    if (!response) return undefined;
     const { kind, name, namespace, query, subresource } = target;
     const { registry, logs, timers } = this.parts;
     if (name === undefined) {
       if (query.get('watch') === '1' || query.get('watch') === 'true') {
         serveWatch(registry.store, target, query, { response, timers });
-        return;
+        return undefined;
       }
-      sendJson(response, 200, listPage(registry.store, target, query));
-      return;
+      return { code: 200, object: listPage(registry.store, target, query) };
     }
     const object = registry.read({ kind, namespace, name });
     if (kind === 'Pod' && subresource === 'log') {
       const why = this.parts.unreachable(object.spec.nodeName ?? '');
       if (why !== undefined) throw new StatusError(500, 'InternalError', why);
       serveLog(logs, object, query, response);
-      return;
+      return undefined;
     }
-    sendJson(response, 200, object);
+    return { code: 200, object };
   }
 
-  private write(method: string, contentType: string, target: Target, body: string): { code: number; object: object } {
+  private write(method: string, contentType: string, target: Target, body: string): Answer {
     const { registry } = this.parts;
     const { kind, namespace, name, subresource } = target;
     if (method === 'POST' && name === undefined) {

@@ -3,7 +3,7 @@ import { stringify } from 'yaml';
 import type { Kind, KubeObject } from '../core/cluster.ts';
 import type { Mode } from '../core/mode.ts';
 import type { DenyRule } from './api-faults.ts';
-import { ApiServer } from './api-server.ts';
+import { type Answered, ApiServer } from './api-server.ts';
 import { type Asked, Authorizer, USER, type Who } from './authorizer.ts';
 import { buildCluster } from './build.ts';
 import { DaemonSetController } from './daemonset-controller.ts';
@@ -23,12 +23,13 @@ import { clusterCIDR, placeNodes } from './topology.ts';
 import { Traffic } from './traffic.ts';
 import { type SimOptions, SPEED, type World } from './world.ts';
 
+export type { Answered } from './api-server.ts';
 export type { Asked, Who } from './authorizer.ts';
 export { Authorizer } from './authorizer.ts';
 export type { Traffic, TrafficTotals } from './traffic.ts';
 export type { RunWatcher, SimOptions, Speed } from './world.ts';
 
-export type RequestListener = (who: Who, asked: Asked) => void;
+export type RequestListener = (who: Who, asked: Asked, answered: Answered) => void;
 
 export interface Sim {
   /** `http://127.0.0.1:<port>`. */
@@ -48,7 +49,7 @@ export interface Sim {
   deny(rule: DenyRule): () => void;
   /** `kubectl apply` of what is not there yet, RBAC objects included: whoever is impersonated has the rights of these alone. */
   apply(objects: readonly KubeObject[]): void;
-  /** Tells of every request for objects; returns what ends it. */
+  /** Tells of every request for objects once it was carried out or refused, before its answer leaves; returns what ends it. */
   hear(listener: RequestListener): () => void;
   /** A node joins the cluster; kube-proxy comes to it as to any other. */
   addNode(name: string): SimNode;
@@ -84,8 +85,8 @@ export async function createSim(options: SimOptions = {}): Promise<Sim> {
     if (type === 'DELETED' && kind === 'Namespace') authorizer.forget(object.metadata.name);
   });
   const listeners = new Set<RequestListener>();
-  const hear: RequestListener = (who, asked) => {
-    for (const listener of listeners) listener(who, asked);
+  const hear: RequestListener = (who, asked, answered) => {
+    for (const listener of listeners) listener(who, asked, answered);
   };
   const api = new ApiServer({ registry, logs, faults: faults.requests, authorizer, hear, timers, unreachable });
   const url = await api.listen(given.port);

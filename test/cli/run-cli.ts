@@ -7,8 +7,21 @@ import type { CliResult } from '../scenarios/testbed.ts';
 
 const BIN = resolve(import.meta.dirname, '../../bin/proxyctl.js');
 
-/** Runs it with a clean environment; `env` adds to it. Kills it after a minute. */
+/** Runs it with a clean environment; `env` adds to it. Kills it after two minutes. */
 export function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> {
+  return startCli(args, env).result;
+}
+
+export interface RunningCli {
+  readonly pid: number;
+  readonly result: Promise<CliResult>;
+  /** What it has said so far. */
+  stderr(): string;
+  signal(name: NodeJS.Signals): void;
+}
+
+/** As `runCli`, while it runs. */
+export function startCli(args: readonly string[], env: Record<string, string> = {}): RunningCli {
   const began = performance.now();
   const home = mkdtempSync(join(tmpdir(), 'proxyctl-home-'));
   const clean = { PATH: process.env.PATH ?? '', HOME: home, XDG_STATE_HOME: home, ...env };
@@ -21,10 +34,11 @@ export function runCli(args: readonly string[], env: Record<string, string> = {}
   let stderr = '';
   child.stdout.on('data', data => (stdout += data));
   child.stderr.on('data', data => (stderr += data));
-  return new Promise((done, fail) => {
+  const result = new Promise<CliResult>((done, fail) => {
     child.on('error', fail);
     child.on('close', code => done({ code: code ?? -1, stdout, stderr, seconds: (performance.now() - began) / 1000 }));
   });
+  return { pid: child.pid ?? 0, result, stderr: () => stderr, signal: name => void child.kill(name) };
 }
 
 /** A file in a fresh temporary folder; gives its path. */

@@ -4,7 +4,6 @@ import type { KubeObject } from '../../src/core/cluster.ts';
 import type { Originals } from '../../src/core/driver.ts';
 import {
   excludedTemplate,
-  fence,
   metadataOps,
   modeConfigMap,
   modeDaemonSet,
@@ -12,6 +11,7 @@ import {
   shadowConfigMap,
   warmPod,
 } from '../../src/drivers/daemonset/objects.ts';
+import { fence } from '../../src/drivers/fenced.ts';
 
 function daemonSet(spec: object = {}): KubeObject {
   return {
@@ -159,12 +159,17 @@ describe('patches', () => {
   });
 
   it('stand behind the fence: our epoch on the object, or the version that was read', () => {
-    expect(fence(node(), 3)).toEqual({ op: 'test', path: '/metadata/resourceVersion', value: '7' });
-    expect(fence(node({}, { 'proxyctl.dev/epoch': '2' }), 3)).toMatchObject({ path: '/metadata/resourceVersion' });
-    expect(fence(node({}, { 'proxyctl.dev/epoch': '3' }), 3)).toEqual({
+    const run = { id: 'r-1', epoch: 3 };
+    expect(fence(node(), run)).toEqual({ op: 'test', path: '/metadata/resourceVersion', value: '7' });
+    for (const written of ['r-1/2', 'r-0/3', '3']) {
+      expect(fence(node({}, { 'proxyctl.dev/epoch': written }), run)).toMatchObject({
+        path: '/metadata/resourceVersion',
+      });
+    }
+    expect(fence(node({}, { 'proxyctl.dev/epoch': 'r-1/3' }), run)).toEqual({
       op: 'test',
       path: '/metadata/annotations/proxyctl.dev~1epoch',
-      value: '3',
+      value: 'r-1/3',
     });
   });
 });

@@ -4,7 +4,7 @@ import type { Mode } from '../../src/core/mode.ts';
 import { procFile } from '../../src/sim/node-files.ts';
 import { runTool } from '../../src/sim/node-tools.ts';
 import type { Sim } from '../../src/sim/sim.ts';
-import { runCli, tempFile } from '../cli/run-cli.ts';
+import { type RunningCli, startCli, tempFile } from '../cli/run-cli.ts';
 import { comparable, type NodeTruth, type Testbed } from './testbed.ts';
 
 /** kubelet's own, which stay in every mode. */
@@ -27,19 +27,23 @@ const PLAYBOOK = 'gates: { soak: 1s, settle: 3s, convergence: 25s, drain: 3s }\n
 
 export interface EmbeddedTestbed extends Testbed {
   readonly sim: Sim;
+  /** As `proxyctl`, while it runs; each has a home of its own, as on another machine. */
+  start(...args: string[]): RunningCli;
 }
 
 export async function embeddedTestbed(mode: Mode, seed: number, nodes = 3): Promise<EmbeddedTestbed> {
   const sim = await startSim({ nodes, namespaces: 6, services: 30, mode, seed });
   const kubeconfig = tempFile('kubeconfig', sim.kubeconfig());
   const playbook = tempFile('playbook.yaml', PLAYBOOK);
+  const start = (command = '', ...args: string[]) => {
+    const wishes = command === 'migrate' ? ['--playbook', playbook] : [];
+    return startCli(['--kubeconfig', kubeconfig, command, ...wishes, ...args]);
+  };
   return {
     name: 'embedded',
     sim,
-    proxyctl: (command = '', ...args) => {
-      const wishes = command === 'migrate' ? ['--playbook', playbook] : [];
-      return runCli(['--kubeconfig', kubeconfig, command, ...wishes, ...args]);
-    },
+    start,
+    proxyctl: (...args) => start(...args).result,
     async witness() {
       sim.traffic.reset();
       sim.traffic.start({ clients: 3, rate: 60 });

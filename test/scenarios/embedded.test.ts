@@ -75,7 +75,7 @@ describe.concurrent('two runs', () => {
   it('the second is refused while the first holds the Lease', { timeout: TIMEOUT }, async context => {
     const bed = await fresh(context, 'iptables', 15);
     const first = bed.proxyctl('migrate', '--to', 'nftables', '--batch', '10', '--yes');
-    await expect.poll(() => bed.sim.store.list('Lease', 'proxyctl').length, { timeout: 10_000 }).toBe(1);
+    await context.expect.poll(() => bed.sim.store.list('Lease', 'proxyctl').length, { timeout: 10_000 }).toBe(1);
     const second = await bed.proxyctl('migrate', '--to', 'nftables', '--batch', '10', '--yes');
     expect(second.code, second.stderr).toBe(25);
     expect(second.stderr).toMatch(/run is under way|stands in this cluster/);

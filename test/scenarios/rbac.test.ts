@@ -4,7 +4,7 @@ import { parseAllDocuments } from 'yaml';
 import { MAKING_NAMESPACE, type Purpose, questions, rulesFor } from '../../src/core/access.ts';
 import type { Access, KubeObject } from '../../src/core/cluster.ts';
 import { type Asked, Authorizer } from '../../src/sim/sim.ts';
-import { runCli, tempFile } from '../cli/run-cli.ts';
+import { type RunningCli, runCli, startCli, tempFile } from '../cli/run-cli.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from './embedded-testbed.ts';
 import { differences } from './testbed.ts';
 
@@ -35,7 +35,7 @@ function as(bed: EmbeddedTestbed, user: string) {
   const playbook = tempFile('playbook.yaml', 'gates: { soak: 0s, settle: 3s, convergence: 25s, drain: 0s }\n');
   const file = tempFile('kubeconfig', kubeconfig);
   return (...args: string[]) =>
-    runCli(['--kubeconfig', file, ...args, ...(args[0] === 'migrate' ? ['--playbook', playbook] : [])]);
+    startCli(['--kubeconfig', file, ...args, ...(args[0] === 'migrate' ? ['--playbook', playbook] : [])]);
 }
 
 const who = (user: string) => ({ user, groups: ['system:authenticated'] });
@@ -83,7 +83,7 @@ describe.each(['inventory', 'preflight', 'status'] as const)('rights for %s', pu
     const roles = await rolesFor(purpose);
     bed.sim.apply(roles);
     const requests = requestsOf(bed, purpose);
-    const result = await as(bed, purpose)(purpose);
+    const result = await as(bed, purpose)(purpose).result;
     expect(uncovered(roles, purpose, requests.values()), NO_RULE).toEqual([]);
     // Preflight finds that these rights are too few for a migration.
     expect(result.code, result.stderr).toBe(purpose === 'preflight' ? 20 : 0);
@@ -100,7 +100,7 @@ describe('rights for migrate', () => {
     const requests = requestsOf(bed, 'migrate');
     const proxyctl = as(bed, 'migrate');
     const expected = async (code: number, ...args: string[]) => {
-      const result = await proxyctl(...args);
+      const result = await proxyctl(...args).result;
       expect(uncovered(roles, 'migrate', requests.values()), NO_RULE).toEqual([]);
       expect(result.code, `${args.join(' ')}: ${result.stderr}`).toBe(code);
     };
@@ -109,6 +109,7 @@ describe('rights for migrate', () => {
     await expected(21, 'migrate', '--to', 'nftables', '--yes');
     clear();
     await expected(0, 'status');
+    await killedWhileWarm(bed, proxyctl('migrate', '--yes'));
     await expected(0, 'migrate', '--yes');
     await expected(0, 'rollback', '--node', bed.sim.nodes[1]?.name ?? '', '--yes');
     await expected(0, 'rollback', '--yes');
@@ -143,6 +144,15 @@ function answers(question: Access, asked: Asked): boolean {
   const { verb, group, resource, namespace, name } = question;
   const same = verb === asked.verb && group === asked.group && resource === asked.resource;
   return same && (namespace ?? asked.namespace) === asked.namespace && (name ?? asked.name) === asked.name;
+}
+
+/** The runner dies while it relies on a warm kube-proxy, so that the next one has to take over from it. */
+async function killedWhileWarm({ sim }: EmbeddedTestbed, runner: RunningCli): Promise<void> {
+  const warm = () =>
+    sim.store.list('Pod', 'kube-system').some(p => p.metadata.labels?.['proxyctl.dev/part'] === 'warm');
+  await expect.poll(warm, { timeout: 30_000 }).toBe(true);
+  runner.signal('SIGKILL');
+  await runner.result;
 }
 
 /** A Service that loses its rules in nftables on one node; gives what mends it. */

@@ -12,7 +12,7 @@ import {
 } from '../../core/names.ts';
 import type { NodeState, Step } from '../../core/run-state.ts';
 import { type ConfigEdit, editConfig, parseConfig } from '../config-text.ts';
-import { createOnce, patchFenced } from '../fenced.ts';
+import { createOnce, deleteFenced, fenceOf, patchFenced } from '../fenced.ts';
 import { leaveNamespace } from '../own-namespace.ts';
 import {
   excludedTemplate,
@@ -34,10 +34,29 @@ import {
   namespaceOf,
   POD_SECONDS,
   proxyPods,
+  warmPods,
 } from './pods.ts';
+
+/** Nodes that a takeover writes to at once. */
+const SEALED_AT_ONCE = 8;
 
 export const daemonsetDriver: Driver = {
   id: 'daemonset',
+
+  async seal(run) {
+    const write = (ref: Ref) =>
+      patchFenced(run, ref, object => metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: fenceOf(run) } }));
+    for (const ref of [originalRef(run), configMapRef(run), ...(await warmPods(run))]) await write(ref);
+    const nodes = run.plan.batches.flatMap(b => b.nodes);
+    for (let at = 0; at < nodes.length; at += SEALED_AT_ONCE) {
+      await Promise.all(
+        nodes.slice(at, at + SEALED_AT_ONCE).map(async ({ name }) => {
+          const ref: Ref = { kind: 'Node', name };
+          if (await run.cluster.get(ref)) await write(ref);
+        }),
+      );
+    }
+  },
 
   async prepare(run) {
     const namespace = namespaceOf(run);
@@ -58,7 +77,7 @@ export const daemonsetDriver: Driver = {
       const template = excludedTemplate(run.originals.daemonSet);
       if (same(object.spec.template, template) && object.spec.updateStrategy.type === 'OnDelete') return [];
       return [
-        ...metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: String(run.epoch) } }),
+        ...metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: fenceOf(run) } }),
         { op: 'replace', path: '/spec/updateStrategy', value: { type: 'OnDelete' } },
         { op: 'replace', path: '/spec/template', value: template },
       ];
@@ -80,14 +99,15 @@ export const daemonsetDriver: Driver = {
     // A warm pod of the other direction, left by a run that was killed.
     const left = await run.cluster.get(ref);
     if (left && !mountsMode(left, run, node.to)) await this.cool(run, node);
-    await createOnce(run, pod, ref, LABEL_RUN);
+    const made = await createOnce(run, pod, ref, LABEL_RUN);
+    return left && left.metadata.uid === made.metadata.uid && isRunning(left) ? 'running' : 'started';
   },
 
   async cool(run, node) {
     const ref: Ref = { kind: 'Pod', namespace: namespaceOf(run), name: warmPodName(node.name) };
     const pod = await run.cluster.get(ref);
     if (!pod) return;
-    await run.cluster.delete(ref, uidOf(pod));
+    await deleteFenced(run, ref, pod.metadata.uid);
     await gone(run, ref, pod, `the warm kube-proxy on ${node.name} to end`);
   },
 
@@ -102,7 +122,7 @@ export const daemonsetDriver: Driver = {
   async handOver(run, node) {
     const warm: Ref = { kind: 'Pod', namespace: namespaceOf(run), name: warmPodName(node.name) };
     const pod = await run.cluster.get(warm);
-    if (pod) await run.cluster.delete(warm, uidOf(pod));
+    if (pod) await deleteFenced(run, warm, pod.metadata.uid);
     await setMode(run, node, 'hand-over', node.home === 'mode' ? node.to : null);
     await run.waitFor(`the ${node.to} kube-proxy on ${node.name} to start`, POD_SECONDS, () => homePod(run, node));
     if (pod) await gone(run, warm, pod, `the warm kube-proxy on ${node.name} to end`);
@@ -144,8 +164,10 @@ export const daemonsetDriver: Driver = {
 
   async restart(run, node) {
     const [pod] = await proxyPods(run, node);
-    if (pod)
-      await run.cluster.delete({ kind: 'Pod', namespace: namespaceOf(run), name: pod.metadata.name }, uidOf(pod));
+    if (pod) {
+      const ref: Ref = { kind: 'Pod', namespace: namespaceOf(run), name: pod.metadata.name };
+      await deleteFenced(run, ref, pod.metadata.uid);
+    }
     await run.waitFor(`the kube-proxy on ${node} to start again`, POD_SECONDS, async () =>
       (await proxyPods(run, node)).find(p => p.metadata.uid !== pod?.metadata.uid && isRunning(p)),
     );
@@ -157,19 +179,24 @@ export const daemonsetDriver: Driver = {
     const original = await run.cluster.get(originalRef(run));
     const hash = await currentHash(run);
     await patchFenced(run, originalRef(run), object => restoreOps(object, run.originals.daemonSet));
+    await patchFenced(run, configMapRef(run), object =>
+      metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: null } }),
+    );
     // The intermediate template's revision: no pod has it any more.
     const uid = original?.metadata.uid;
     for await (const revision of run.cluster.list('ControllerRevision', { namespace })) {
       const ours = revision.metadata.ownerReferences?.some(o => o.uid === uid) && holdsRule(revision);
-      const name = revision.metadata.name;
-      if (ours && !name.endsWith(`-${hash}`)) await run.cluster.delete({ kind: 'ControllerRevision', namespace, name });
+      const { name, uid: its } = revision.metadata;
+      if (ours && !name.endsWith(`-${hash}`))
+        await deleteFenced(run, { kind: 'ControllerRevision', namespace, name }, its);
     }
     const remove = async (kind: 'Pod' | 'DaemonSet' | 'ConfigMap') => {
       for await (const object of run.cluster.list(kind, {
         namespace,
         labelSelector: `${LABEL_RUN}=${run.id},${LABEL_PART}`,
       })) {
-        await run.cluster.delete({ kind, namespace, name: object.metadata.name }, uidOf(object));
+        const { name, uid: its } = object.metadata;
+        await deleteFenced(run, { kind, namespace, name }, its);
       }
     };
     await remove('DaemonSet');
@@ -224,7 +251,7 @@ async function setMode(run: RunContext, node: FlipNode, step: Step, label: Mode 
 
 function stateOf(run: RunContext, node: FlipNode, step: Step): Record<string, string> {
   const state: NodeState = { run: run.id, from: node.from, to: node.to, step };
-  return { [ANNOTATION_EPOCH]: String(run.epoch), [ANNOTATION_STATE]: JSON.stringify(state) };
+  return { [ANNOTATION_EPOCH]: fenceOf(run), [ANNOTATION_STATE]: JSON.stringify(state) };
 }
 
 async function clearNode(run: RunContext, node: string): Promise<void> {
@@ -263,8 +290,4 @@ function canonical(value: unknown): string {
       ? Object.fromEntries(Object.entries(v).sort(([x], [y]) => (x < y ? -1 : 1)))
       : v,
   );
-}
-
-function uidOf(object: KubeObject): { uid: string } {
-  return { uid: object.metadata.uid ?? '' };
 }

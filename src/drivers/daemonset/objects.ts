@@ -3,15 +3,7 @@ import type { KubeObject, PatchOp } from '../../core/cluster.ts';
 import { pointer } from '../../core/cluster.ts';
 import type { Originals } from '../../core/driver.ts';
 import type { Mode } from '../../core/mode.ts';
-import {
-  ANNOTATION_EPOCH,
-  LABEL_MODE,
-  LABEL_PART,
-  LABEL_RUN,
-  PARTS,
-  SHADOW_NAME,
-  WARM_PORTS,
-} from '../../core/names.ts';
+import { LABEL_MODE, LABEL_PART, LABEL_RUN, PARTS, SHADOW_NAME, WARM_PORTS } from '../../core/names.ts';
 import { type ConfigEdit, editConfig } from '../config-text.ts';
 
 const SHADOW_PATH = '/proxyctl/shadow';
@@ -226,12 +218,4 @@ export function metadataOps(
     }
   }
   return ops;
-}
-
-/** The fence: our epoch stands on the object, or nobody has written since we read it. */
-export function fence(object: KubeObject, epoch: number): PatchOp {
-  const written = object.metadata.annotations?.[ANNOTATION_EPOCH];
-  return written === String(epoch)
-    ? { op: 'test', path: pointer('metadata', 'annotations', ANNOTATION_EPOCH), value: written }
-    : { op: 'test', path: '/metadata/resourceVersion', value: object.metadata.resourceVersion };
 }

@@ -2,7 +2,7 @@
 import type { KubeObject, Ref } from '../../core/cluster.ts';
 import type { FlipNode, RunContext } from '../../core/driver.ts';
 import { MODES, type Mode } from '../../core/mode.ts';
-import { LABEL_MODE } from '../../core/names.ts';
+import { LABEL_MODE, LABEL_PART, LABEL_RUN, PARTS } from '../../core/names.ts';
 import { modeDaemonSetName } from './objects.ts';
 
 /** Longest wait for a pod to come or go, in seconds; convergence has its own limit in the playbook. */
@@ -33,6 +33,17 @@ export async function homePod(run: RunContext, node: FlipNode): Promise<KubeObje
   const name = node.home === 'mode' ? modeDaemonSetName(run.originals, node.to) : run.originals.daemonSet.metadata.name;
   const pods = await proxyPods(run, node.name);
   return pods.find(p => p.metadata.ownerReferences?.some(o => o.controller && o.name === name) && isRunning(p));
+}
+
+/** The warm kube-proxies of the run, on whatever node. */
+export async function warmPods(run: RunContext): Promise<Ref[]> {
+  const namespace = namespaceOf(run);
+  const labelSelector = `${LABEL_RUN}=${run.id},${LABEL_PART}=${PARTS.warm}`;
+  const found: Ref[] = [];
+  for await (const pod of run.cluster.list('Pod', { namespace, labelSelector })) {
+    found.push({ kind: 'Pod', namespace, name: pod.metadata.name });
+  }
+  return found;
 }
 
 export function isRunning(pod: KubeObject): boolean {
