@@ -131,9 +131,8 @@ export class ApiServer {
     const { method = '', headers } = request;
     const answer =
       method === 'GET' ? this.read(response, target) : this.write(method, headers['content-type'] ?? '', target, body);
-    if (!answer) return;
-    this.tell(request, target, answer);
-    if (response) sendJson(response, answer.code, answer.object);
+    this.tell(request, target, answer ?? { code: 200, object: {} });
+    if (answer && response) sendJson(response, answer.code, answer.object);
   }
 
   /** Nothing when the answer is a stream, which has begun then. */
