@@ -42,11 +42,11 @@ export type ModeRules = z.infer<typeof ModeRules>;
 /** What the watchers' rules lines hold; the type of it is the other side's, src/core/service-rules.ts. */
 const ServiceRule = z.object({
   key: z.string(),
-  endpoints: z.array(z.string()),
-  fromCluster: z.array(z.string()).exactOptional(),
+  endpoints: z.array(z.string()).readonly(),
+  fromCluster: z.array(z.string()).readonly().exactOptional(),
   empty: z.enum(['reject', 'drop']).exactOptional(),
   affinitySeconds: z.number().exactOptional(),
-  sourceRanges: z.array(z.string()).exactOptional(),
+  sourceRanges: z.array(z.string()).readonly().exactOptional(),
 });
 
 const family = z.strictObject({

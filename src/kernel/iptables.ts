@@ -1,17 +1,8 @@
 // iptables-save, of any backend and family. The kernel prints rules in its own order and spelling, so rules are read by option.
-import { servicePort } from '../core/service-port.ts';
-import type { ModeReading } from './reading.ts';
 
 export interface Rule {
   /** `-j` or `-g`. */
   readonly target?: string;
-  /** Destination without its full-length mask. */
-  readonly address?: string;
-  readonly protocol?: string;
-  readonly port?: string;
-  /** `--dst-type LOCAL`: for the node's own addresses. */
-  readonly local: boolean;
-  readonly comment?: string;
   /** The rule as it was printed, without `-A CHAIN `. */
   readonly text: string;
 }
@@ -21,16 +12,22 @@ export interface Chain {
   readonly rules: Rule[];
 }
 
+export type Chains = ReadonlyMap<string, Chain>;
 /** Chains by name, by table. */
-export type Tables = ReadonlyMap<string, ReadonlyMap<string, Chain>>;
+export type Tables = ReadonlyMap<string, Chains>;
 
-const COMMENT = / --comment (?:"((?:[^"\\]|\\.)*)"|(\S+))/;
-
-/** All tables of an `iptables-save`; throws on a dump that was cut off. */
+/** All tables of an `iptables-save`; throws on a dump that was cut off or has rules of a chain that it does not name. */
 export function parseIptablesSave(dump: string): Tables {
   const tables = new Map<string, Map<string, Chain>>();
   let chains: Map<string, Chain> | undefined;
-  for (const line of dump.split('\n')) {
+  for (let start = 0, end = 0; start < dump.length; start = end + 1) {
+    end = dump.indexOf('\n', start);
+    if (end < 0) end = dump.length;
+    if (dump.startsWith('-A ', start)) {
+      if (chains) addRule(chains, dump.slice(start + 3, end));
+      continue;
+    }
+    const line = dump.slice(start, end);
     if (line.startsWith('*')) {
       const name = line.slice(1).trim();
       chains = tables.get(name) ?? new Map();
@@ -40,35 +37,89 @@ export function parseIptablesSave(dump: string): Tables {
     } else if (chains && line.startsWith(':')) {
       const [name = '', policy] = line.slice(1).split(' ');
       chains.set(name, { builtin: policy !== '-', rules: [] });
-    } else if (chains && line.startsWith('-A ')) {
-      const end = line.indexOf(' ', 3);
-      const chain = chains.get(end < 0 ? line.slice(3) : line.slice(3, end));
-      chain?.rules.push(parseRule(end < 0 ? '' : line.slice(end + 1)));
     }
   }
   if (chains) throw new Error('the dump ends in the middle of a table');
   return tables;
 }
 
-function parseRule(text: string): Rule {
-  const comment = COMMENT.exec(` ${text}`);
-  const words = (comment ? ` ${text}`.replace(COMMENT, '') : text).trim().split(/ +/);
-  const rule: { -readonly [K in keyof Rule]: Rule[K] } = { local: false, text };
-  if (comment) rule.comment = comment[1] ?? comment[2] ?? '';
-  for (const [index, word] of words.entries()) {
-    const value = words[index + 1];
-    if (value === undefined || words[index - 1] === '!') continue;
-    if (word === '-j' || word === '-g') rule.target = value;
-    else if (word === '-d') rule.address = value.replace(/\/(32|128)$/, '');
-    else if (word === '-p') rule.protocol = value;
-    else if (word === '--dport') rule.port = value;
-    else if (word === '--dst-type') rule.local = value === 'LOCAL';
+/** `CHAIN rule`. */
+function addRule(chains: ReadonlyMap<string, Chain>, line: string): void {
+  const end = line.indexOf(' ');
+  const name = end < 0 ? line : line.slice(0, end);
+  const text = end < 0 ? '' : line.slice(end + 1);
+  const chain = chains.get(name);
+  if (!chain) throw new Error(`a rule of the chain ${name}, which is not in its table`);
+  const target = targetOf(text);
+  chain.rules.push(target === undefined ? { text } : { target, text });
+}
+
+/** Hundreds of thousands of rules have their target behind the last quote; the others are read word by word. */
+function targetOf(text: string): string | undefined {
+  const quoted = text.lastIndexOf('"') + 1;
+  const at = text.indexOf('-j ', quoted);
+  if (at < 0 || (at > 0 && text[at - 1] !== ' '))
+    return quoted > 0 || text.includes('-g ') ? parseOptions(text).target : undefined;
+  const end = text.indexOf(' ', at + 3);
+  return end < 0 ? text.slice(at + 3) : text.slice(at + 3, end);
+}
+
+/** What a rule asks and does, as far as anybody here wants to know. */
+export interface Options {
+  target?: string;
+  /** Destination without its full-length mask. */
+  address?: string;
+  protocol?: string;
+  port?: string;
+  source?: string;
+  /** `--dst-type LOCAL`: for the node's own addresses. */
+  toNode: boolean;
+  /** The set that the packet must be in, and what of the packet: `dst,dst`. */
+  set?: readonly [name: string, flags: string];
+  comment?: string;
+  /** There is more that a packet must be than what is named above. */
+  conditional: boolean;
+}
+
+export function parseOptions(text: string): Options {
+  const options: Options = { toNode: false, conditional: false };
+  const all = words(text);
+  for (let at = 0; at < all.length; at++) {
+    const word = all[at] ?? '';
+    const value = all[at + 1] ?? '';
+    if (word === '-j' || word === '-g') {
+      options.target = value;
+      break;
+    }
+    if (!word.startsWith('-') || word === '-m') continue;
+    if (all[at - 1] === '!' || !take(options, word, value)) options.conditional = true;
+    // What a comment says may look like an option.
+    if (word === '--comment') at++;
+    if (word === '--match-set') options.set = [value, all[at + 2] ?? ''];
   }
-  return rule;
+  return options;
+}
+
+/** False when it is no option that `Options` has. */
+function take(options: Options, word: string, value: string): boolean {
+  if (word === '-d') options.address = value.replace(/\/(32|128)$/, '');
+  else if (word === '-p') options.protocol = value;
+  else if (word === '--dport') options.port = value;
+  else if (word === '-s') options.source = value;
+  else if (word === '--dst-type' && value === 'LOCAL') options.toNode = true;
+  else if (word === '--comment') options.comment = value;
+  else return word === '--match-set';
+  return true;
+}
+
+function words(text: string): string[] {
+  return Array.from(text.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g), ([, quoted, plain]) =>
+    quoted === undefined ? (plain ?? '') : quoted.replace(/\\(.)/g, '$1'),
+  );
 }
 
 /** Names of the chains that these built-in chains lead to, themselves included. */
-export function reachable(chains: ReadonlyMap<string, Chain>, from: readonly string[]): Set<string> {
+export function reachable(chains: Chains, from: readonly string[]): Set<string> {
   const reached = new Set(from.filter(name => chains.has(name)));
   // A Set is walked in order of insertion, so what is added while walking is walked too.
   for (const name of reached) {
@@ -79,59 +130,8 @@ export function reachable(chains: ReadonlyMap<string, Chain>, from: readonly str
   return reached;
 }
 
-/** What iptables mode answers for in these dumps, taken together: either backend, both families. */
-export function readIptables(dumps: readonly Tables[]): ModeReading {
-  const served = new Set<string>();
-  const nodePorts = new Set<string>();
-  let present = false;
-  for (const tables of dumps) {
-    const found = [readNat(tables.get('nat') ?? new Map(), served, nodePorts)];
-    found.push(readFilter(tables.get('filter') ?? new Map(), served, nodePorts));
-    present ||= found.includes(true);
-  }
-  return { present, served, nodePorts };
-}
-
-/** nat: an address and port counts when its chain leads to at least one DNAT. */
-function readNat(chains: ReadonlyMap<string, Chain>, served: Set<string>, nodePorts: Set<string>): boolean {
-  const known = new Map<string, boolean>();
-  const leadsToDnat = (name: string): boolean => {
-    const before = known.get(name);
-    if (before !== undefined) return before;
-    // Against a loop, which the kernel would refuse.
-    known.set(name, false);
-    const leads = (chains.get(name)?.rules ?? []).some(
-      ({ target }) => target === 'DNAT' || (target !== undefined && chains.has(target) && leadsToDnat(target)),
-    );
-    known.set(name, leads);
-    return leads;
-  };
-  const reached = reachable(chains, ['PREROUTING']);
-  let present = reached.has('KUBE-NODEPORTS');
-  for (const name of ['KUBE-SERVICES', 'KUBE-NODEPORTS']) {
-    if (!reached.has(name)) continue;
-    for (const { address, port, protocol, target } of chains.get(name)?.rules ?? []) {
-      if (port === undefined || protocol === undefined || target === undefined || !leadsToDnat(target)) continue;
-      present = true;
-      if (name === 'KUBE-NODEPORTS') nodePorts.add(`${port}/${protocol.toUpperCase()}`);
-      else if (address !== undefined) served.add(servicePort(address, port, protocol));
-    }
-  }
-  return present;
-}
-
-/** filter: Services without (local) endpoints are rejected or dropped here. */
-function readFilter(chains: ReadonlyMap<string, Chain>, served: Set<string>, nodePorts: Set<string>): boolean {
-  const reached = reachable(chains, ['INPUT', 'FORWARD', 'OUTPUT']);
-  let present = false;
-  for (const name of ['KUBE-SERVICES', 'KUBE-EXTERNAL-SERVICES']) {
-    if (!reached.has(name)) continue;
-    present = true;
-    for (const { address, port, protocol, target, local } of chains.get(name)?.rules ?? []) {
-      if (port === undefined || protocol === undefined || (target !== 'REJECT' && target !== 'DROP')) continue;
-      if (address !== undefined) served.add(servicePort(address, port, protocol));
-      else if (local) nodePorts.add(`${port}/${protocol.toUpperCase()}`);
-    }
-  }
-  return present;
+/** Names of the chains that each of these built-in chains leads to. */
+export function reachableFromAll(chains: Chains, from: readonly string[]): Set<string> {
+  const [first = new Set<string>(), ...others] = from.map(name => reachable(chains, [name]));
+  return new Set([...first].filter(name => others.every(other => other.has(name))));
 }

@@ -1,35 +1,79 @@
 // /proc/net/ip_vs, /proc/net/ip_vs_conn and the addresses of kube-ipvs0. Numbers in the first two are hexadecimal.
-import { servicePort, shortAddress } from '../core/service-port.ts';
-import type { ModeReading } from './reading.ts';
+import { hostPort, servicePort, shortAddress } from '../core/service-port.ts';
 
 export interface VirtualServer {
   readonly protocol: 'TCP' | 'UDP' | 'SCTP';
   /** In its shortest form. */
   readonly address: string;
   readonly port: number;
+  /** How long a client stays with its destination, in ticks of the kernel's clock. */
+  readonly persistentTicks?: number;
+  /** `address:port` of the destinations that get new connections: with weight 0 they only end what they have. */
+  readonly destinations: readonly string[];
 }
 
 /** `10.96.0.1:443/TCP`. */
-export function virtualServerKey(server: VirtualServer): string {
+export function virtualServerKey(server: Pick<VirtualServer, 'protocol' | 'address' | 'port'>): string {
   return servicePort(server.address, server.port, server.protocol);
 }
 
-const SERVER = /^(TCP|UDP|SCTP)\s+(?:([0-9A-F]{8})|\[([0-9a-f:.]+)\]):([0-9A-F]{4})\s/i;
+const SERVER = /^(TCP|UDP|SCTP)\s+(\S+):([0-9A-F]{4})\s(.*)$/;
+const DESTINATION = /^\s+->\s+(\S+):([0-9A-F]{4})\s+\S+\s+(\d+)\s/;
+const HEAD = /^(IP Virtual Server version|Prot LocalAddress:Port|\s+-> RemoteAddress:Port)/;
+const FIREWALL_MARK = /^FWM\s/;
 
-/** Virtual servers of /proc/net/ip_vs; those of firewall marks are no Service's and are left out. */
+/**
+ * Virtual servers of /proc/net/ip_vs; those of firewall marks are no Service's and are left out. Throws on what is none of its
+ * lines, and on a last line that was cut off.
+ */
 export function parseIpVs(text: string): VirtualServer[] {
+  if (text !== '' && !text.endsWith('\n')) throw new Error('/proc/net/ip_vs ends in the middle of a line');
   const servers: VirtualServer[] = [];
+  let destinations: string[] = [];
   for (const line of text.split('\n')) {
-    const [, protocol, v4, v6, port] = SERVER.exec(`${line} `) ?? [];
-    if (protocol === undefined || port === undefined) continue;
-    const address = v4 === undefined ? shortAddress(v6 ?? '') : dotted(v4);
+    const end = DESTINATION.exec(line);
+    if (end) {
+      const [, address = '', port = '', weight] = end;
+      if (weight !== '0') destinations.push(hostPort(plainAddress(address), Number.parseInt(port, 16)));
+      continue;
+    }
+    const [, protocol, address = '', port = '', flags = ''] = SERVER.exec(`${line} `) ?? [];
+    if (protocol === undefined && line !== '' && !HEAD.test(line) && !FIREWALL_MARK.test(line))
+      throw new Error(`/proc/net/ip_vs has a line that is not known: ${line.slice(0, 100)}`);
+    // Those of a firewall mark go to a list that nobody has.
+    destinations = [];
+    if (protocol === undefined) continue;
+    const ticks = / persistent (\d+) /.exec(flags)?.[1];
     servers.push({
-      protocol: protocol.toUpperCase() as VirtualServer['protocol'],
-      address,
+      protocol: protocol as VirtualServer['protocol'],
+      address: plainAddress(address),
       port: Number.parseInt(port, 16),
+      destinations,
+      ...(ticks === undefined ? {} : { persistentTicks: Number(ticks) }),
     });
   }
   return servers;
+}
+
+/** `0A60000B` or `[fd00:0000:...]`. */
+function plainAddress(text: string): string {
+  return text.startsWith('[') ? shortAddress(text.slice(1, -1)) : dotted(text);
+}
+
+/**
+ * How many ticks of its clock make a second in this kernel: what `ipvsadm -S -n` calls seconds, /proc/net/ip_vs has in ticks.
+ * Undefined when nothing is persistent in both.
+ */
+export function ticksPerSecond(servers: readonly VirtualServer[], saved: string): number | undefined {
+  const ticks = new Map(servers.map(server => [virtualServerKey(server), server.persistentTicks]));
+  for (const line of saved.split('\n')) {
+    const [, flag = '', address = '', port = ''] = /^-A (-t|-u|--sctp-service) (\S+):(\d+) /.exec(line) ?? [];
+    const seconds = Number(/ -p (\d+)/.exec(line)?.[1] ?? 0);
+    const protocol = { '-t': 'TCP', '-u': 'UDP' }[flag] ?? 'SCTP';
+    const inTicks = ticks.get(servicePort(address.replace(/[[\]]/g, ''), port, protocol));
+    if (inTicks !== undefined && seconds > 0) return inTicks / seconds;
+  }
+  return undefined;
 }
 
 /** How many connections /proc/net/ip_vs_conn lists, and how many TCP ones are established at each virtual server (by key). */
@@ -48,24 +92,10 @@ export function parseIpVsConnections(text: string): { total: number; established
   return { total, established };
 }
 
-/** Addresses in the output of `ip -o addr show dev DEVICE`, in their shortest form. */
+/** Addresses in the output of `ip -o addr show dev DEVICE`, in their shortest form. Throws on one that was cut off. */
 export function parseAddresses(text: string): Set<string> {
+  if (text !== '' && !text.endsWith('\n')) throw new Error('the output of ip addr ends in the middle of a line');
   return new Set([...text.matchAll(/ inet6? ([0-9a-fA-F.:]+)/g)].map(([, address]) => shortAddress(address ?? '')));
-}
-
-/**
- * What ipvs mode answers for: virtual servers whose address kube-ipvs0 carries, for else nothing reaches them; the others'
- * ports stand for NodePorts. A virtual server without destinations counts: a Service without endpoints has one too.
- */
-export function readIpvs(servers: readonly VirtualServer[], addresses: ReadonlySet<string> | undefined): ModeReading {
-  const served = new Set<string>();
-  const nodePorts = new Set<string>();
-  if (addresses === undefined) return { present: false, served, nodePorts };
-  for (const server of servers) {
-    if (addresses.has(server.address)) served.add(virtualServerKey(server));
-    else nodePorts.add(`${server.port}/${server.protocol}`);
-  }
-  return { present: true, served, nodePorts };
 }
 
 function dotted(hex: string): string {

@@ -1,8 +1,13 @@
 // A node's kernel as its dumps tell it.
 import type { Mode } from '../core/mode.ts';
-import { parseIptablesSave, readIptables, type Tables } from './iptables.ts';
-import { parseAddresses, parseIpVs, readIpvs, type VirtualServer } from './ipvs.ts';
-import { parseNftTable, readNftables } from './nftables.ts';
+import { parseIpsetSave } from './ipset.ts';
+import { parseIptablesSave, type Tables } from './iptables.ts';
+import { readIptables } from './iptables-rules.ts';
+import { parseAddresses, parseIpVs, type VirtualServer } from './ipvs.ts';
+import { readIpvs } from './ipvs-rules.ts';
+import { parseNftTable } from './nftables.ts';
+import { readNftables } from './nftables-rules.ts';
+import { isIpvsSet } from './ownership.ts';
 import type { ModeReading } from './reading.ts';
 
 /** The programs that hold iptables rules: backend and family. */
@@ -20,6 +25,10 @@ export interface KernelDumps {
   readonly ipVs?: string;
   /** `ip -o addr show dev kube-ipvs0`; absent where there is no such device. */
   readonly device?: string;
+  /** `ipset save`; only where there is that device. */
+  readonly ipsetMembers?: string;
+  /** Of the kernel's clock; only where a virtual server is persistent. */
+  readonly ticksPerSecond?: number;
 }
 
 export interface Kernel {
@@ -34,24 +43,33 @@ export interface Kernel {
 
 /** Throws on a dump that cannot be read: half a dump must not look like a kernel with half the rules. */
 export function parseKernel(dumps: KernelDumps): Kernel {
-  const iptables = new Map<IptablesVariant, Tables>();
+  const tables = new Map<IptablesVariant, Tables>();
   for (const variant of IPTABLES_VARIANTS) {
     const dump = dumps.iptables[variant];
-    if (dump !== undefined) iptables.set(variant, parseIptablesSave(dump));
+    if (dump !== undefined) tables.set(variant, parseIptablesSave(dump));
   }
-  const nft = [dumps.nft.ip, dumps.nft.ip6].filter(dump => dump !== undefined).map(parseNftTable);
-  const virtualServers = parseIpVs(dumps.ipVs ?? '');
+  const iptables = [...tables].map(([variant, own]) => ({ family: familyOf(variant), tables: own }));
+  const nft = (['ip', 'ip6'] as const).flatMap(family => {
+    const dump = dumps.nft[family];
+    return dump === undefined ? [] : [parseNftTable(family, dump)];
+  });
+  const servers = parseIpVs(dumps.ipVs ?? '');
   const addresses = dumps.device === undefined ? undefined : parseAddresses(dumps.device);
+  const sets = parseIpsetSave(dumps.ipsetMembers ?? '', isIpvsSet);
   return {
     readings: {
-      iptables: readIptables([...iptables.values()]),
-      ipvs: readIpvs(virtualServers, addresses),
+      iptables: readIptables(iptables),
+      ipvs: readIpvs({ servers, addresses, sets, ticksPerSecond: dumps.ticksPerSecond, iptables }),
       nftables: readNftables(nft),
     },
-    nftFamilies: (['ip', 'ip6'] as const).filter(family => dumps.nft[family] !== undefined),
-    iptables,
+    nftFamilies: nft.map(table => table.family),
+    iptables: tables,
     ipsets: dumps.ipsets.split('\n').filter(name => name !== ''),
-    virtualServers,
+    virtualServers: servers,
     addresses,
   };
+}
+
+function familyOf(variant: IptablesVariant): 'ip' | 'ip6' {
+  return variant.startsWith('ip6') ? 'ip6' : 'ip';
 }

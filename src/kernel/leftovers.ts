@@ -1,6 +1,7 @@
 // What a mode leaves behind in a node's kernel once another one serves.
 import type { Mode } from '../core/mode.ts';
-import type { Chain } from './iptables.ts';
+import { nodePort } from '../core/service-port.ts';
+import { type Chain, parseOptions } from './iptables.ts';
 import { type VirtualServer, virtualServerKey } from './ipvs.ts';
 import type { IptablesVariant, Kernel } from './kernel.ts';
 import { chainOwner, FIREWALL_JUMPS, isHooked, isIpvsSet } from './ownership.ts';
@@ -70,10 +71,10 @@ export function leftovers(
  */
 function isProxys(server: VirtualServer, current: Mode | undefined, kernel: Kernel): boolean {
   if (kernel.addresses?.has(server.address)) return true;
-  const serving = current && kernel.readings[current];
-  return (
-    !!serving?.served.has(virtualServerKey(server)) || !!serving?.nodePorts.has(`${server.port}/${server.protocol}`)
-  );
+  const { address, port, protocol } = server;
+  const rules = current && kernel.readings[current].rules;
+  const family = address.includes(':') ? 'ip6' : 'ip';
+  return !!rules?.has(virtualServerKey(server)) || !!rules?.has(nodePort(family, port, protocol));
 }
 
 function leftInTable(
@@ -104,8 +105,8 @@ function leftInTable(
   }
   const builtin = [...chains].filter(([, chain]) => chain.builtin);
   const jumps = builtin.flatMap(([name, { rules }]) =>
-    rules.flatMap(({ target = '', comment = '', text }) => {
-      const only = target === 'KUBE-PROXY-FIREWALL' && FIREWALL_JUMPS.get(comment) === left;
+    rules.flatMap(({ target = '', text }) => {
+      const only = target === 'KUBE-PROXY-FIREWALL' && FIREWALL_JUMPS.get(parseOptions(text).comment ?? '') === left;
       return goes.has(target) || only ? [{ ...ref(name), text, target }] : [];
     }),
   );

@@ -1,95 +1,173 @@
 // `nft -j list table ip kube-proxy`. Only JSON is read: the text form prints well-known ports by name.
-import { servicePort } from '../core/service-port.ts';
-import type { ModeReading } from './reading.ts';
+import { hostPort } from '../core/service-port.ts';
+import { jsonList } from './json-list.ts';
 
-interface NftTable {
-  /** Chains with the number of their rules. */
-  readonly chains: ReadonlyMap<string, number>;
-  /** Some chain hangs on a hook. */
-  readonly hooked: boolean;
-  /** A nat chain on the prerouting hook leads to the Services. */
-  readonly serving: boolean;
-  /** Key and, where the verdict goes to a chain, its name; by map. */
-  readonly maps: ReadonlyMap<string, readonly MapElement[]>;
+export interface NftTable {
+  readonly family: 'ip' | 'ip6';
+  readonly chains: ReadonlyMap<string, NftChain>;
+  readonly sets: ReadonlyMap<string, NftSet>;
+  readonly maps: ReadonlyMap<string, readonly NftElement[]>;
 }
 
-interface MapElement {
-  readonly key: readonly (string | number)[];
+export interface NftChain {
+  /** Of a base chain: `nat prerouting`, `filter input`. */
+  readonly hook?: string;
+  readonly rules: NftRule[];
+}
+
+/** What is wanted of a rule. */
+export interface NftRule {
+  /** It asks for more than a protocol. */
+  readonly conditional: boolean;
+  /** A set that the source (`ip saddr @x`) or the destination (`ip daddr @x`) must be in. */
+  readonly sourceSet?: string;
+  readonly destinationSet?: string;
+  /** Sources that the rule is not for. */
+  readonly notFrom?: readonly string[];
+  /** A set that the source is put into. */
+  readonly update?: string;
+  /** A map that decides. */
+  readonly map?: string;
+  /** Chains that it leads to: one, or one of several by chance. */
+  readonly targets: readonly string[];
+  /** `address:port`. */
+  readonly endpoints: readonly string[];
+  readonly verdict?: 'reject' | 'drop';
+}
+
+export interface NftSet {
+  /** It has elements; of a set that packets fill it says nothing. */
+  readonly filled: boolean;
+  /** Seconds that an element stays. */
+  readonly timeout?: number;
+}
+
+export interface NftElement {
+  readonly key: readonly string[];
+  /** The chain that the verdict leads to. */
   readonly target?: string;
+  readonly drop: boolean;
 }
 
 type Json = { readonly [field: string]: unknown };
 
-const MAPS = ['service-ips', 'service-nodeports', 'no-endpoint-services', 'no-endpoint-nodeports'];
+/** Protocols by number, for where /etc/protocols is missing. */
+const PROTOCOLS: Readonly<Record<string, string>> = { '6': 'tcp', '17': 'udp', '132': 'sctp' };
 
 /** Throws on anything that is not what `nft -j list table` prints. */
-export function parseNftTable(dump: string): NftTable {
-  const items = field(JSON.parse(dump), 'nftables');
-  if (!Array.isArray(items)) throw new Error('no "nftables" list in the output of nft');
-  const chains = new Map<string, number>();
-  const maps = new Map<string, MapElement[]>();
-  const preroutingNat = new Set<unknown>();
-  let hooked = false;
-  let serving = false;
-  for (const item of items) {
-    const chain = field(item, 'chain');
-    const map = field(item, 'map');
-    const rule = field(item, 'rule');
+export function parseNftTable(family: 'ip' | 'ip6', dump: string): NftTable {
+  const chains = new Map<string, NftChain>();
+  const sets = new Map<string, NftSet>();
+  const maps = new Map<string, NftElement[]>();
+  for (const item of jsonList(dump, 'nftables')) {
+    const { chain, rule, set, map } = fields(item);
     if (chain !== undefined) {
-      chains.set(String(field(chain, 'name')), 0);
-      if (field(chain, 'hook') !== undefined) hooked = true;
-      if (field(chain, 'hook') === 'prerouting' && field(chain, 'type') === 'nat')
-        preroutingNat.add(field(chain, 'name'));
-    } else if (map !== undefined && MAPS.includes(String(field(map, 'name')))) {
-      maps.set(String(field(map, 'name')), elements(field(map, 'elem')));
+      const { name, type, hook } = fields(chain);
+      chains.set(text(name), { rules: [], ...(hook === undefined ? {} : { hook: `${text(type)} ${text(hook)}` }) });
     } else if (rule !== undefined) {
-      const name = field(rule, 'chain');
-      chains.set(String(name), (chains.get(String(name)) ?? 0) + 1);
-      if (preroutingNat.has(name) && list(field(rule, 'expr')).some(goesToServices)) serving = true;
+      const { chain: name, expr } = fields(rule);
+      const known = chains.get(text(name));
+      if (!known) throw new Error(`a rule of the chain ${text(name)}, which is not listed`);
+      known.rules.push(readRule(list(expr)));
+    } else if (set !== undefined) {
+      const { name, elem, timeout } = fields(set);
+      sets.set(text(name), {
+        filled: list(elem).length > 0,
+        ...(typeof timeout === 'number' ? { timeout } : {}),
+      });
+    } else if (map !== undefined) {
+      const { name, elem } = fields(map);
+      maps.set(text(name), list(elem).map(readElement));
     }
   }
-  return { chains, hooked, serving, maps };
+  return { family, chains, sets, maps };
 }
 
-/** What nftables mode answers for in these tables, of one family each. */
-export function readNftables(tables: readonly NftTable[]): ModeReading {
-  const served = new Set<string>();
-  const nodePorts = new Set<string>();
-  for (const table of tables.filter(t => t.serving)) {
-    for (const [name, entries] of table.maps) {
-      const rejected = name.startsWith('no-endpoint-');
-      for (const { key, target } of entries) {
-        // kube-proxy empties a chain at once and deletes it a second later.
-        if (!rejected && (target === undefined || (table.chains.get(target) ?? 0) === 0)) continue;
-        const [first = '', second = '', third] = key;
-        if (third !== undefined) served.add(servicePort(String(first), third, String(second)));
-        else nodePorts.add(`${second}/${String(first).toUpperCase()}`);
-      }
-    }
+function readRule(expr: readonly unknown[]): NftRule {
+  const rule: { -readonly [Key in keyof NftRule]: NftRule[Key] } = { conditional: false, targets: [], endpoints: [] };
+  for (const statement of expr) {
+    const { match, jump, goto, vmap, dnat, set, drop, reject } = fields(statement);
+    if (match !== undefined) readMatch(rule, fields(match));
+    else if (jump !== undefined || goto !== undefined) rule.targets = [text(fields(jump ?? goto).target)];
+    else if (vmap !== undefined) readMap(rule, fields(vmap));
+    else if (dnat !== undefined) rule.endpoints = readDnat(fields(dnat));
+    else if (set !== undefined) rule.update = setName(fields(set).set);
+    else if (reject !== undefined) rule.verdict = 'reject';
+    else if (drop !== undefined) rule.verdict = 'drop';
   }
-  return { present: tables.some(t => t.hooked), served, nodePorts };
+  return rule;
 }
 
-function goesToServices(expression: unknown): boolean {
-  const verdict = field(expression, 'jump') ?? field(expression, 'goto');
-  return field(verdict, 'target') === 'services';
+function readMatch(rule: { -readonly [Key in keyof NftRule]: NftRule[Key] }, { op, left, right }: Json): void {
+  const { payload, meta } = fields(left);
+  if (fields(meta).key === 'l4proto') return;
+  rule.conditional = true;
+  const { field } = fields(payload);
+  const named = typeof right === 'string' && right.startsWith('@');
+  if (field === 'saddr' && op === '!=') rule.notFrom = ranges(right);
+  else if (field === 'saddr' && named) rule.sourceSet = setName(right);
+  else if (field === 'daddr' && named) rule.destinationSet = setName(right);
 }
 
-/** `[key, verdict]` pairs; a key with a comment is wrapped in `{"elem":{"val":..}}`. */
-function elements(elem: unknown): MapElement[] {
-  return list(elem).map(pair => {
-    const [key, verdict] = list(pair);
-    const concat = list(field(field(field(key, 'elem'), 'val') ?? key, 'concat'));
-    const target = field(field(verdict, 'goto') ?? field(verdict, 'jump'), 'target');
-    const parts = concat.filter(part => typeof part === 'string' || typeof part === 'number');
-    return typeof target === 'string' ? { key: parts, target } : { key: parts };
+/** `vmap @service-ips`, or `numgen random mod 2 vmap { 0 : goto a, 1 : goto b }`. */
+function readMap(rule: { -readonly [Key in keyof NftRule]: NftRule[Key] }, { data }: Json): void {
+  if (typeof data === 'string') rule.map = setName(data);
+  else rule.targets = list(fields(data).set).flatMap(pair => targetOf(list(pair)[1]) ?? []);
+}
+
+/** To one address and port, or to one of a map's by chance. */
+function readDnat({ addr, port }: Json): string[] {
+  const { map, concat } = fields(addr);
+  if (map !== undefined)
+    return list(fields(fields(map).data).set).flatMap(pair => endpoint(fields(list(pair)[1]).concat));
+  return concat === undefined ? endpoint([addr, port]) : endpoint(concat);
+}
+
+function endpoint(concat: unknown): string[] {
+  const [address, port] = list(concat);
+  return typeof address === 'string' && typeof port === 'number' ? [hostPort(address, port)] : [];
+}
+
+function ranges(right: unknown): string[] {
+  const { set } = fields(right);
+  return (set === undefined ? [right] : list(set)).map(element => {
+    const { prefix, range } = fields(element);
+    if (prefix !== undefined) return `${text(fields(prefix).addr)}/${text(fields(prefix).len)}`;
+    return range === undefined ? text(element) : list(range).map(text).join('-');
   });
 }
 
-function list(value: unknown): unknown[] {
+/** A key with a comment is wrapped in `{"elem":{"val":..}}`. */
+function readElement(pair: unknown): NftElement {
+  const [left, verdict] = list(pair);
+  const { elem } = fields(left);
+  const key = list(fields(elem === undefined ? left : fields(elem).val).concat).map(text);
+  const target = targetOf(verdict);
+  const at = key.length - 2;
+  const named = key.map((part, index) => (index === at ? (PROTOCOLS[part] ?? part) : part));
+  return { key: named, drop: 'drop' in fields(verdict), ...(target === undefined ? {} : { target }) };
+}
+
+function targetOf(verdict: unknown): string | undefined {
+  const { goto, jump } = fields(verdict);
+  const { target } = fields(goto ?? jump);
+  return typeof target === 'string' ? target : undefined;
+}
+
+function setName(name: unknown): string {
+  return text(name).replace(/^@/, '');
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
+}
+
+function list(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-function field(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Json)[name] : undefined;
+const NONE: Json = {};
+
+function fields(value: unknown): Json {
+  return typeof value === 'object' && value !== null ? (value as Json) : NONE;
 }

@@ -18,7 +18,8 @@ export class Ipvs {
   servers = new Map<string, VirtualServer>();
   /** Addresses of kube-ipvs0, undefined without the device. */
   device: Set<string> | undefined;
-  sets = new Set<string>();
+  /** Entries by name of the set. */
+  sets = new Map<string, ReadonlySet<string>>();
 
   reset(): void {
     this.loaded = false;
@@ -98,9 +99,10 @@ export function programIpvs(
   node: IpvsNode,
 ): void {
   ipvs.loaded = true;
-  for (const set of IPSETS) ipvs.sets.add(ipsetName(family, set));
   if (family === 'IPv4') programServers(ipvs, view, node);
-  const filled = filledSets(view, node.name);
+  const entries = setEntries(view, node, ipvs.device ?? new Set());
+  for (const set of IPSETS) ipvs.sets.set(ipsetName(family, set), entries.get(set) ?? new Set());
+  const filled = new Set(entries.keys());
   const chains: Record<'filter' | 'nat', Chains> = {
     nat: natChains(family, filled, node.clusterCIDR),
     filter: filterChains(family),
@@ -136,16 +138,30 @@ function programServers(ipvs: Ipvs, view: ServiceView, node: IpvsNode): void {
   ipvs.device = device;
 }
 
-/** Sets that have members; kube-proxy writes no rule for an empty one. */
-function filledSets({ ports }: ServiceView, node: string): Set<string> {
-  const filled = new Set<string>();
-  if (ports.length > 0) filled.add('KUBE-CLUSTER-IP');
-  for (const { nodePort, protocol, externalIPs, endpoints } of ports) {
-    if (nodePort && protocol !== 'sctp') filled.add(`KUBE-NODE-PORT-${protocol.toUpperCase()}`);
-    if (externalIPs.length > 0) filled.add('KUBE-EXTERNAL-IP');
-    if (endpoints.some(endpoint => endpoint.node === node)) filled.add('KUBE-LOOP-BACK');
+/** What is in each set; kube-proxy writes no rule for an empty one, and those are left out. */
+function setEntries(
+  { ports }: ServiceView,
+  node: IpvsNode,
+  device: ReadonlySet<string>,
+): Map<(typeof IPSETS)[number], Set<string>> {
+  const found = new Map<(typeof IPSETS)[number], Set<string>>();
+  const add = (set: (typeof IPSETS)[number], entry: string) => {
+    const entries = found.get(set) ?? new Set();
+    found.set(set, entries.add(entry));
+  };
+  for (const { clusterIP, nodePort, port, protocol, externalIPs, localOnly, endpoints } of ports) {
+    add('KUBE-CLUSTER-IP', `${clusterIP},${protocol}:${port}`);
+    for (const ip of externalIPs)
+      add(localOnly ? 'KUBE-EXTERNAL-IP-LOCAL' : 'KUBE-EXTERNAL-IP', `${ip},${protocol}:${port}`);
+    if (nodePort) {
+      if (protocol === 'sctp') add('KUBE-NODE-PORT-SCTP-HASH', `${node.ip},sctp:${nodePort}`);
+      else add(`KUBE-NODE-PORT-${protocol === 'tcp' ? 'TCP' : 'UDP'}`, String(nodePort));
+    }
+    for (const { ip, port: target } of endpoints.filter(endpoint => endpoint.node === node.name))
+      add('KUBE-LOOP-BACK', `${ip},${protocol}:${target},${ip}`);
   }
-  return filled;
+  for (const address of ports.length > 0 ? device : []) add('KUBE-IPVS-IPS', address);
+  return found;
 }
 
 function natChains(family: 'IPv4' | 'IPv6', filled: ReadonlySet<string>, clusterCIDR: string): Chains {

@@ -102,15 +102,14 @@ function ipset(kernel: Kernel, args: readonly string[]): Result {
   const { sets } = kernel.ipvs;
   const [verb, name] = args.filter(arg => !arg.startsWith('-'));
   if (verb === 'list' || verb === 'save') {
-    const names = name === undefined ? [...sets] : sets.has(name) ? [name] : undefined;
+    const names = name === undefined ? [...sets.keys()] : sets.has(name) ? [name] : undefined;
     if (!names) return failed('ipset v7.17: The set with the given name does not exist');
-    const long = (set: string) =>
-      `Name: ${set}\nType: hash:ip,port\nRevision: 6\nHeader: family inet hashsize 1024 maxelem 65536\nMembers:\n`;
-    const terse = args.includes('-n') || args.includes('-name');
-    return done(names.map(set => (terse ? `${set}\n` : long(set))).join(terse ? '' : '\n'));
+    if (verb === 'list' && (args.includes('-n') || args.includes('-name')))
+      return done(names.map(set => `${set}\n`).join(''));
+    return done(names.map(set => (verb === 'save' ? savedSet : listedSet)(set, sets.get(set) ?? new Set())).join(''));
   }
   if (verb !== 'destroy' && verb !== 'flush') return failed(`ipset v7.17: Unknown argument ${verb ?? ''}`);
-  const wanted = name === undefined ? [...sets] : [name];
+  const wanted = name === undefined ? [...sets.keys()] : [name];
   for (const set of wanted) {
     if (!sets.has(set)) return failed('ipset v7.17: The set with the given name does not exist');
     const used = Object.values(kernel.iptables).some(iptables => iptables.usesSet(set));
@@ -119,6 +118,17 @@ function ipset(kernel: Kernel, args: readonly string[]): Result {
   }
   if (verb === 'destroy') for (const set of wanted) sets.delete(set);
   return done();
+}
+
+function listedSet(name: string, entries: ReadonlySet<string>): string {
+  const members = [...entries].map(entry => `${entry}\n`).join('');
+  return `Name: ${name}\nType: hash:ip,port\nRevision: 6\nHeader: family inet hashsize 1024 maxelem 65536\nMembers:\n${members}\n`;
+}
+
+function savedSet(name: string, entries: ReadonlySet<string>): string {
+  const family = name.startsWith('KUBE-6-') ? 'inet6' : 'inet';
+  const members = [...entries].map(entry => `add ${name} ${entry}\n`).join('');
+  return `create ${name} hash:ip,port family ${family} hashsize 1024 maxelem 65536 bucketsize 12 initval 0x5adb22bd\n${members}`;
 }
 
 function ipvsadm(ipvs: Ipvs, args: readonly string[]): Result {

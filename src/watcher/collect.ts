@@ -1,12 +1,29 @@
 // Reads the kernel's rule sets of every mode, through the node's own tools.
 import { MODES, type Mode } from '../core/mode.ts';
 import type { NodeIo } from '../core/node-io.ts';
+import { parseIpVs, ticksPerSecond } from '../kernel/ipvs.ts';
 import { IPTABLES_VARIANTS, type IptablesVariant, type KernelDumps } from '../kernel/kernel.ts';
 
 export interface Collected {
   readonly dumps: KernelDumps;
   /** What could not be read, with the modes of which nothing can be said because of it. */
-  readonly failed: readonly { what: string; error: string; modes: readonly Mode[] }[];
+  readonly failed: readonly Failure[];
+}
+
+interface Failure {
+  readonly what: string;
+  readonly error: string;
+  readonly modes: readonly Mode[];
+}
+
+interface Result {
+  readonly code: number;
+  readonly stderr: string;
+}
+
+function failure(what: string, modes: readonly Mode[], { code, stderr }: Result): Failure {
+  const error = code === MISSING_PROGRAM ? 'the program is not there' : stderr.trim() || `exit code ${code}`;
+  return { what, error, modes };
 }
 
 const MISSING_PROGRAM = 127;
@@ -20,6 +37,7 @@ export class Collector {
   private looks = 0;
   private readonly empty = new Set<IptablesVariant>();
   private noIpsets = false;
+  private ticksPerSecond: number | undefined;
 
   constructor(io: NodeIo) {
     this.io = io;
@@ -37,7 +55,22 @@ export class Collector {
       if (dump?.includes('KUBE-')) this.empty.delete(variant);
       else if (collected.dumps.iptables[NFT_TWIN[variant]] !== undefined) this.empty.add(variant);
     }
-    return collected;
+    return device === undefined ? collected : this.withDetails(collected);
+  }
+
+  /** What only tells what the rules of ipvs mode do: a sweeper does without. */
+  private async withDetails({ dumps, failed }: Collected): Promise<Collected> {
+    const members = await this.io.run('ipset', ['save']);
+    if (members.code !== 0) return { dumps, failed: [...failed, failure('ipset save', ['ipvs'], members)] };
+    const all = { ...dumps, ipsetMembers: members.stdout };
+    if (this.ticksPerSecond === undefined && dumps.ipVs?.includes(' persistent ')) {
+      // What /proc/net/ip_vs has in ticks, ipvsadm tells in seconds.
+      const saved = await this.io.run('ipvsadm', ['-S', '-n']);
+      if (saved.code !== 0) return { dumps: all, failed: [...failed, failure('ipvsadm -S -n', ['ipvs'], saved)] };
+      this.ticksPerSecond = ticksPerSecond(parseIpVs(dumps.ipVs), saved.stdout);
+    }
+    const { ticksPerSecond: ticks } = this;
+    return { dumps: ticks === undefined ? all : { ...all, ticksPerSecond: ticks }, failed };
   }
 }
 
@@ -48,16 +81,13 @@ interface Seldom {
 
 /** One whole look, but for what `skip` names. */
 export async function collectKernel(io: NodeIo, skip?: Seldom): Promise<Collected> {
-  const failed: { what: string; error: string; modes: readonly Mode[] }[] = [];
+  const failed: Failure[] = [];
   // One after another: a node that is busy flipping has better uses for its processors.
   const run = async (modes: readonly Mode[], isAbsent: (code: number, stderr: string) => boolean, command: string) => {
     const [program = '', ...args] = command.split(' ');
-    const { code, stdout, stderr } = await io.run(program, args);
-    if (code === 0) return stdout;
-    if (!isAbsent(code, stderr)) {
-      const error = code === MISSING_PROGRAM ? 'the program is not there' : stderr.trim() || `exit code ${code}`;
-      failed.push({ what: command, error, modes });
-    }
+    const result = await io.run(program, args);
+    if (result.code === 0) return result.stdout;
+    if (!isAbsent(result.code, result.stderr)) failed.push(failure(command, modes, result));
     return undefined;
   };
   const nft: Partial<Record<'ip' | 'ip6', string>> = {};

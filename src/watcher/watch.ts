@@ -7,11 +7,13 @@ import { OBSERVATION_VERSION, type Vantage } from '../core/vantage.ts';
 import { parseIpVsConnections } from '../kernel/ipvs.ts';
 import { type Kernel, parseKernel } from '../kernel/kernel.ts';
 import { tracesOf } from '../kernel/leftovers.ts';
+import { countServicePorts } from '../kernel/reading.ts';
 import { Collector, readableModes, readIfThere } from './collect.ts';
 import { lookAtConntrack } from './conntrack.ts';
 import { eachAtMost, every, Nudge, type Pace } from './pace.ts';
 import { lookAtProxy, type Ports, proxyMode, SyncSeconds } from './proxy.ts';
 import { type NewObservation, Report } from './report.ts';
+import { RulesLog } from './rules-log.ts';
 
 export interface WatchOptions {
   readonly node: string;
@@ -124,14 +126,19 @@ function kernelWatch(io: NodeIo, options: WatchOptions, report: Report): () => P
   // While nothing answers, the mode that did last is the one whose rules serve.
   let current: Mode | undefined;
   const collector = new Collector(io);
+  const logs = new Map(MODES.map(mode => [mode, new RulesLog(io, report, mode)]));
   return async () => {
+    const began = io.now();
     const answer = await proxyMode(io, options.mainPorts);
     if (answer !== undefined && isMode(answer)) current = answer;
     const collected = await collector.collect();
     for (const { what, error } of collected.failed) report.trouble(what, error);
     const kernel = parseKernel(collected.dumps);
     const modes: KernelSample['modes'] = {};
-    for (const mode of readableModes(collected)) modes[mode] = rulesOf(mode, current, kernel, targets);
+    for (const mode of readableModes(collected)) {
+      modes[mode] = rulesOf(mode, current, kernel, targets);
+      logs.get(mode)?.print(kernel.readings[mode].rules, began);
+    }
     const connections = await readIfThere(io, '/proc/net/ip_vs_conn');
     const ipvsConnections = connections === undefined ? 0 : parseIpVsConnections(connections).total;
     const sample: NewObservation = { kind: 'kernel', modes, ipvsConnections };
@@ -149,10 +156,10 @@ function rulesOf(
   kernel: Kernel,
   targets: readonly { id: string; key: string }[],
 ): ModeRules {
-  const { present, served } = kernel.readings[mode];
-  const traces = tracesOf(mode, current, kernel);
-  const rules = { present, servicePorts: served.size, traces };
-  return present ? { ...rules, missing: targets.filter(t => !served.has(t.key)).map(t => t.id) } : rules;
+  const reading = kernel.readings[mode];
+  const { present, rules } = reading;
+  const found = { present, servicePorts: countServicePorts(reading), traces: tracesOf(mode, current, kernel) };
+  return present ? { ...found, missing: targets.filter(t => !rules.has(t.key)).map(t => t.id) } : found;
 }
 
 function stateOf(modes: KernelSample['modes'], ipvsConnections: number): string {

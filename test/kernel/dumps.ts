@@ -1,6 +1,7 @@
 // Dumps of one set of seven Services by kube-proxy 1.36.3 (dumps/), and of ipvs mode in the kernel's own format.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ServiceRule } from '../../src/core/service-rules.ts';
 import type { KernelDumps } from '../../src/kernel/kernel.ts';
 
 function dump(name: string): string {
@@ -11,6 +12,32 @@ export const IPTABLES_SAVE = dump('iptables-nat.txt') + dump('iptables-filter.tx
 /** ipvs mode's chains, as iptables-nft-save 1.8.9 prints them. */
 export const IPVS_SAVE = dump('ipvs-iptables.txt');
 export const NFT_JSON = dump('nftables.json');
+
+const rule = (key: string, endpoints: string[], more: Partial<ServiceRule> = {}): ServiceRule => ({
+  key,
+  endpoints,
+  ...more,
+});
+const EDGE = ['10.244.0.7:8080', '10.244.1.9:8080'];
+const CART = ['10.244.0.6:8080', '10.244.1.8:8080'];
+/** What the rules of both dumps do, read by hand. The node has the endpoints in 10.244.0.0/24. */
+export const SEVEN_SERVICES: readonly ServiceRule[] = [
+  rule('0.0.0.0:30080/TCP', CART, { affinitySeconds: 10800 }),
+  rule('0.0.0.0:30081/TCP', [], { fromCluster: ['10.244.1.11:8080'], empty: 'drop' }),
+  rule('0.0.0.0:30443/TCP', ['10.244.0.7:8080'], { fromCluster: EDGE }),
+  rule('10.96.0.11:80/TCP', ['10.244.0.5:8080', '10.244.1.7:8080']),
+  rule('10.96.0.12:80/TCP', CART, { affinitySeconds: 10800 }),
+  rule('10.96.0.13:443/TCP', EDGE),
+  rule('10.96.0.14:80/TCP', [], { empty: 'reject' }),
+  rule('10.96.0.15:53/UDP', ['10.244.1.10:5353']),
+  rule('10.96.0.16:80/TCP', ['10.244.1.11:8080']),
+  rule('10.96.0.17:80/TCP', ['10.244.0.9:8080']),
+  rule('203.0.113.9:443/TCP', ['10.244.0.7:8080'], { fromCluster: EDGE, sourceRanges: ['198.51.100.0/24'] }),
+];
+
+export function sortedRules({ rules }: { rules: ReadonlyMap<string, ServiceRule> }): ServiceRule[] {
+  return [...rules.values()].toSorted((a, b) => (a.key < b.key ? -1 : 1));
+}
 
 export const IP_VS = `IP Virtual Server version 1.2.1 (size=4096)
 Prot LocalAddress:Port Scheduler Flags
@@ -37,11 +64,31 @@ export const KUBE_IPVS0 = `7: kube-ipvs0    inet 10.96.0.11/32 scope global kube
 export const IPSETS =
   'KUBE-CLUSTER-IP\nKUBE-LOOP-BACK\nKUBE-6-CLUSTER-IP\nKUBE-6-LOAD-BALANCER-SOURCE-CID\nKUBE-SRC-7WSNKQ\n';
 
+/** Of the ipvs node, as far as it has them filled. */
+export const IPSET_SAVE = `create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536 bucketsize 12 initval 0x1
+add KUBE-CLUSTER-IP 10.96.0.11,tcp:80
+add KUBE-CLUSTER-IP 10.96.0.12,tcp:80
+create KUBE-6-CLUSTER-IP hash:ip,port family inet6 hashsize 1024 maxelem 65536 bucketsize 12 initval 0x2
+add KUBE-6-CLUSTER-IP fd00:10:96::b,udp:53
+create KUBE-IPVS-IPS hash:ip family inet hashsize 1024 maxelem 65536 bucketsize 12 initval 0x3
+add KUBE-IPVS-IPS 10.96.0.11
+add KUBE-IPVS-IPS 10.96.0.12
+create KUBE-NODE-PORT-TCP bitmap:port range 0-65535
+add KUBE-NODE-PORT-TCP 30080
+create KUBE-SRC-7WSNKQ hash:ip family inet hashsize 1024 maxelem 65536 bucketsize 12 initval 0x4
+add KUBE-SRC-7WSNKQ 10.244.0.9 timeout 0
+`;
+
 export const EMPTY: KernelDumps = { nft: {}, iptables: {}, ipsets: '' };
 export const IPVS_DUMPS: KernelDumps = {
   nft: {},
-  iptables: { 'iptables-nft': IPVS_SAVE },
+  iptables: {
+    'iptables-nft': IPVS_SAVE,
+    'ip6tables-nft': IPVS_SAVE.replaceAll('--match-set KUBE-', '--match-set KUBE-6-'),
+  },
   ipsets: IPSETS,
   ipVs: IP_VS,
   device: KUBE_IPVS0,
+  ipsetMembers: IPSET_SAVE,
+  ticksPerSecond: 250,
 };

@@ -100,7 +100,7 @@ describe('the stock switch', () => {
     await until('them to be found broken', () => sim.traffic.totals().kept.broken > 0);
     expect(kernel().modes()).toEqual(['nftables']);
     // The IPv6 names are unknown to the cleanup.
-    expect([...kernel().ipvs.sets].every(set => set.startsWith('KUBE-6-'))).toBe(true);
+    expect([...kernel().ipvs.sets.keys()].every(set => set.startsWith('KUBE-6-'))).toBe(true);
     expect(kernel().ipvs.sets.size).toBe(17);
   });
 
