@@ -1,7 +1,7 @@
 import type { KubeObject } from '../core/cluster.ts';
+import { getOrMake } from '../core/endpoint-counts.ts';
 import type { NodeFacts, ProxyPod } from '../core/inventory.ts';
 import { LABEL_MODE, LABEL_PART, PARTS } from '../core/names.ts';
-import { getOrMake } from './inventory-services.ts';
 import { type Container, proxyContainerOf } from './kube-proxy.ts';
 
 /** What is kept of a kube-proxy pod besides its facts. */

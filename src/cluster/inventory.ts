@@ -1,11 +1,12 @@
 // The cluster as data: a few lists, reduced while they stream in, and the head of each kube-proxy's log.
 import type { Cluster, Kind, KubeObject } from '../core/cluster.ts';
+import { EndpointCounts } from '../core/endpoint-counts.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { INVENTORY_VERSION, Inventory, type NodeFacts, serviceKey } from '../core/inventory.ts';
 import { LOG_HEAD_BYTES, modeInLog } from '../core/mode.ts';
 import { isApiError } from './http.ts';
 import { nodeFacts, PodCounts, type SeenProxy } from './inventory-nodes.ts';
-import { EndpointCounts, serviceFacts } from './inventory-services.ts';
+import { serviceFacts } from './inventory-services.ts';
 import { ciliumReplacesProxy, proxyFacts } from './kube-proxy.ts';
 
 const LOGS_AT_ONCE = 16;

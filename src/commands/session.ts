@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Cluster } from '../core/cluster.ts';
 import type { Driver, Originals, RunContext } from '../core/driver.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
+import { reachOf } from '../core/exposure.ts';
 import { configuredGates } from '../core/gate-settings.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Mode } from '../core/mode.ts';
@@ -144,6 +145,7 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     runGates,
     journal,
     inventory,
+    reach: reachOf(inventory, plan.playbook),
     watcherImage: options.watcherImage ?? watcherImage(PROXYCTL_VERSION),
     stop: options.stop,
     expectedModes: await modesNow(cluster, plan),

@@ -72,6 +72,10 @@ function migration({ namespace, daemonSet, configMap }: ProxyPlace): Rule[] {
   return [
     core('nodes', 'get', 'patch'),
     core('services', 'get'),
+    // Rollouts that a node waits for.
+    apps('deployments', 'list'),
+    apps('statefulsets', 'list'),
+    apps('daemonsets', 'list'),
     { ...core('pods', 'get', 'create', 'patch', 'delete'), namespace },
     { ...core('configmaps', 'list', 'create'), namespace },
     { ...core('configmaps', 'patch'), namespace, names: [configMap] },
@@ -100,8 +104,20 @@ export function rulesFor(purpose: Purpose, place: ProxyPlace = KUBEADM): Rule[] 
     case 'status':
       return [...reading, ...STATUS];
     case 'migrate':
-      return [...reading, ...STATUS, ...migration(place)];
+      return withoutCovered([...reading, ...STATUS, ...migration(place)]);
   }
+}
+
+/** Without what another of the rules gives everywhere. */
+function withoutCovered(rules: readonly Rule[]): Rule[] {
+  const everywhere = rules.filter(rule => rule.namespace === undefined && rule.names === undefined);
+  return rules.flatMap(rule => {
+    if (everywhere.includes(rule)) return [rule];
+    const { group, resource } = rule;
+    const wider = everywhere.filter(other => other.group === group && other.resource === resource);
+    const verbs = rule.verbs.filter(verb => !wider.some(other => other.verbs.includes(verb)));
+    return verbs.length > 0 ? [{ ...rule, verbs }] : [];
+  });
 }
 
 /** What it takes besides to make that namespace, and to remove it in the end. */

@@ -33,6 +33,8 @@ export const KINDS = {
   ServiceAccount: { api: 'v1', plural: 'serviceaccounts', namespaced: true },
   ConfigMap: { api: 'v1', plural: 'configmaps', namespaced: true },
   EndpointSlice: { api: 'discovery.k8s.io/v1', plural: 'endpointslices', namespaced: true },
+  Deployment: { api: 'apps/v1', plural: 'deployments', namespaced: true },
+  StatefulSet: { api: 'apps/v1', plural: 'statefulsets', namespaced: true },
   DaemonSet: { api: 'apps/v1', plural: 'daemonsets', namespaced: true },
   ControllerRevision: { api: 'apps/v1', plural: 'controllerrevisions', namespaced: true },
   Lease: { api: 'coordination.k8s.io/v1', plural: 'leases', namespaced: true },

@@ -1,13 +1,17 @@
 // What gates share when they weigh what watchers say: is it there, is it fresh, is it about the right kube-proxy.
-import type { Finding, Look, NodeInFlip } from './gate.ts';
+import type { KubeObject } from './cluster.ts';
+import type { Finding, Look, NodeInFlip, Scope } from './gate.ts';
 import type { NodeFacts } from './inventory.ts';
-import type { EffectiveMode, Mode } from './mode.ts';
+import { type EffectiveMode, MODES, type Mode } from './mode.ts';
+import { LABEL_PART, NAMESPACE } from './names.ts';
 import type { Vantage } from './observation.ts';
 
 /** A watcher that has said nothing for so long is taken for dead, ms. It speaks every few seconds. */
 export const SILENCE_MS = 15_000;
 /** A kube-proxy that started so much before it was asked for is the old one, seconds: clocks and rounding. */
 export const START_SLACK = 2;
+/** Where kube-proxy is when nobody has found it. */
+const DEFAULT_HOME = { namespace: 'kube-system', name: 'kube-proxy' };
 
 /** The node in flip. Throws at moments that have none, so that the gate is inconclusive there. */
 export function nodeInFlip(look: Look): NodeInFlip {
@@ -61,4 +65,27 @@ export function unknownMode(look: Look): Finding {
   const unknown = nodesInScope(look).filter(n => n.mode === 'unknown').length;
   const message = `the mode of ${unknown} of the nodes is not known, so neither is what changes`;
   return { level: 'inconclusive', subject: 'cluster', message };
+}
+
+/** What the look is about. Throws at preflight, so that the gate is inconclusive there. */
+export function scopeOfLook(look: Look): Scope {
+  if (!look.scope) throw new Error(`nothing is exposed at the moment ${look.moment}`);
+  return look.scope;
+}
+
+/** A finding for a comparison with a time of which nothing is known. */
+export function nothingBefore(look: Look): Finding {
+  const [subject, what] = look.node ? [`node ${look.node.name}`, 'the flip'] : ['cluster', 'the batch'];
+  return { level: 'inconclusive', subject, message: `nothing is known of the time before ${what}` };
+}
+
+/** kube-proxy's own objects and ours: they come and go because of the flip itself. */
+export function isPartOfFlip(object: KubeObject, look: Look): boolean {
+  const { labels = {}, namespace, ownerReferences } = object.metadata;
+  if (namespace === NAMESPACE || LABEL_PART in labels) return true;
+  const { namespace: home, name: original } = look.inventory.proxy.daemonSet ?? DEFAULT_HOME;
+  if (namespace !== home) return false;
+  const names = [original, ...MODES.map(mode => `${original}-${mode}`)];
+  const owner = ownerReferences?.find(o => o.kind === 'DaemonSet')?.name;
+  return names.includes(object.kind === 'DaemonSet' ? object.metadata.name : (owner ?? ''));
 }

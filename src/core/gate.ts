@@ -49,6 +49,13 @@ export interface NodeInFlip {
   readonly now: number;
 }
 
+/** What a look is about: what the node in flip reaches; after a batch, what is exposed so far. */
+export interface Scope {
+  readonly namespaces: ReadonlySet<string>;
+  /** `namespace/name`. */
+  readonly services: ReadonlySet<string>;
+}
+
 /** Everything a gate may look at. It reads; it never writes. */
 export interface Look {
   readonly moment: Moment;
@@ -62,6 +69,10 @@ export interface Look {
   readonly expectedModes: ReadonlyMap<string, Mode>;
   /** Names of the Services exposed so far, `namespace/name`; empty at preflight. */
   readonly exposed: ReadonlySet<string>;
+  /** Absent at preflight. */
+  readonly scope?: Scope;
+  /** What gates saw before the node, or the batch, was begun, by gate id: see `Gate.remember`. */
+  readonly before?: ReadonlyMap<string, unknown>;
   /** What becomes of the configuration's options in the new mode; filled at preflight. Absent: nobody read it. */
   readonly configNotes?: readonly ConfigNote[];
   /** The shared KubeProxyConfiguration, parsed. Absent: nobody read it. */
@@ -73,7 +84,13 @@ export interface Gate {
   readonly title: string;
   readonly hint: string;
   readonly moments: readonly Moment[];
+  /** Seconds for which its word stands: asking is dear, and done only once the gates that cost nothing pass. */
+  readonly standsFor?: number;
+  /** Seconds that it may stay inconclusive, where it may for longer than others. */
+  patience?(playbook: Playbook): number;
   look(look: Look): Promise<Judgement>;
+  /** What it sees now, for it to compare with later. Absent where nothing is compared. Rejects when it cannot look. */
+  remember?(look: Look): Promise<unknown>;
 }
 
 interface GateSpec<Seen> {
@@ -81,24 +98,33 @@ interface GateSpec<Seen> {
   title: string;
   hint: string;
   moments: readonly Moment[];
-  /** Collects what the verdict needs. Throwing means "could not look". */
-  observe(look: Look): Seen | Promise<Seen>;
+  standsFor?: number;
+  patience?(playbook: Playbook): number;
+  /** It compares what it sees with what it saw before. */
+  compares?: true;
+  /** Collects what the verdict needs. Throwing means "could not look". `before` is what it saw before, when it compares. */
+  observe(look: Look, before?: Seen): Seen | Promise<Seen>;
   /** Pure. `summary` is printed when nothing was found. */
-  judge(seen: Seen, look: Look): { findings: Finding[]; summary: string };
+  judge(seen: Seen, look: Look, before?: Seen): { findings: Finding[]; summary: string };
 }
 
 /** Makes a gate; an `observe` that fails gives `inconclusive`, never `pass`. */
 export function defineGate<Seen>(spec: GateSpec<Seen>): Gate & { judge: GateSpec<Seen>['judge'] } {
-  const { id, title, hint, moments } = spec;
+  const { id, title, hint, moments, standsFor, patience, compares } = spec;
   return {
     id,
     title,
     hint,
     moments,
+    ...(standsFor === undefined ? {} : { standsFor }),
+    ...(patience ? { patience } : {}),
+    ...(compares ? { remember: async (look: Look) => spec.observe(look) } : {}),
     judge: spec.judge,
     async look(look) {
       try {
-        const { findings, summary } = spec.judge(await spec.observe(look), look);
+        // What stands under a gate's id was remembered by that gate.
+        const before = look.before?.get(id) as Seen | undefined;
+        const { findings, summary } = spec.judge(await spec.observe(look, before), look, before);
         return { gate: id, title, hint, verdict: verdictOf(findings), findings, summary };
       } catch (error) {
         const message = `could not look: ${error instanceof Error ? error.message : String(error)}`;

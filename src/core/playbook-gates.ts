@@ -53,6 +53,25 @@ export const GatesSchema = z.strictObject({
       failures: z.int().positive().default(2),
     })
     .prefault({}),
+  /** Share of a Service's ready endpoints lost since before the node or the batch. None left at all always fails. */
+  readyEndpoints: z.strictObject({ warn: fraction.default(0.2), fail: fraction.default(0.5) }).prefault({}),
+  /** By namespace, since before the node or the batch. */
+  workloads: z
+    .strictObject({
+      /** Pods that restarted. */
+      restarts: z
+        .strictObject({ warn: z.int().positive().default(1), fail: z.int().positive().default(3) })
+        .prefault({}),
+      /** Share of the pods that are not ready and were, or are new. */
+      unready: z.strictObject({ warn: fraction.default(0.1), fail: fraction.default(0.3) }).prefault({}),
+    })
+    .prefault({}),
+  churn: z
+    .strictObject({
+      /** How long a node waits for rollouts in the namespaces that it reaches. */
+      wait: Duration.default(600),
+    })
+    .prefault({}),
   /** ipvs connections are given so long to end before the left mode is swept. */
   drain: Duration.default(30),
   /** By gate id. */

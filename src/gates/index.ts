@@ -1,5 +1,6 @@
 import { type Finding, type Gate, type Judgement, type Look, verdictOf } from '../core/gate.ts';
 import { apiServerAddress } from './api-server-address.ts';
+import { churn } from './churn.ts';
 import { configOptions } from './config-options.ts';
 import { conntrack } from './conntrack.ts';
 import { convergence } from './convergence.ts';
@@ -20,10 +21,12 @@ import { nodePortLocalhost } from './node-port-localhost.ts';
 import { nodesReady } from './nodes-ready.ts';
 import { ownership } from './ownership.ts';
 import { permissions } from './permissions.ts';
+import { readyEndpoints } from './ready-endpoints.ts';
 import { residue } from './residue.ts';
 import { serviceProbes } from './service-probes.ts';
 import { sessionAffinity } from './session-affinity.ts';
 import { sourceRanges } from './source-ranges.ts';
+import { workloads } from './workloads.ts';
 
 /** Every gate, in the order in which reports name them. */
 export const GATES: readonly Gate[] = [
@@ -46,12 +49,15 @@ export const GATES: readonly Gate[] = [
   sourceRanges,
   externalIPs,
   loadBalancerHealth,
+  churn,
   effectiveMode,
   convergence,
   kernelRules,
   serviceProbes,
   conntrack,
   residue,
+  readyEndpoints,
+  workloads,
 ];
 
 /** What the gates of the look's moment say, in their order. Never rejects: a gate that cannot look is inconclusive. */

@@ -2,10 +2,12 @@
 import type { Clock } from '../core/clock.ts';
 import type { Driver, RunContext } from '../core/driver.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
-import type { Finding, Gate, Judgement, Look, Moment, NodeInFlip } from '../core/gate.ts';
+import type { Reach } from '../core/exposure.ts';
+import type { Finding, Gate, Judgement, Look, Moment, NodeInFlip, Scope } from '../core/gate.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Journal } from '../core/journal.ts';
 import type { Mode } from '../core/mode.ts';
+import { askGates, Patience, type Standing } from './ask-gates.ts';
 
 export const POLL_MS = 200;
 /** Gates are asked again so that asking takes a tenth of the time, and at the latest after this: lists of large clusters are dear. */
@@ -20,6 +22,8 @@ export interface Engine {
   readonly runGates: (gates: readonly Gate[], look: Look) => Promise<Judgement[]>;
   readonly journal: Journal;
   readonly inventory: Inventory;
+  /** What each node reaches. */
+  readonly reach: Reach;
   readonly watcherImage: string;
   /** Aborted by the first Ctrl-C: stop at the next safe point. `run.signal` is the hard one. */
   readonly stop: AbortSignal;
@@ -88,8 +92,14 @@ export function waiter(journal: Journal, clock: Clock, signal: AbortSignal): Run
   };
 }
 
+/** What a row of looks is about, and what gates saw before it. */
+export interface About {
+  readonly scope: Scope;
+  readonly before: ReadonlyMap<string, unknown>;
+}
+
 /** What gates may look at now. */
-export function lookAt(engine: Engine, moment: Moment, node?: NodeInFlip): Look {
+export function lookAt(engine: Engine, moment: Moment, { scope, before }: About, node?: NodeInFlip): Look {
   const { plan, cluster } = engine.run;
   return {
     moment,
@@ -101,6 +111,8 @@ export function lookAt(engine: Engine, moment: Moment, node?: NodeInFlip): Look 
     expectedModes: engine.expectedModes,
     exposed: engine.exposed,
     proxyConfig: engine.proxyConfig,
+    scope,
+    before,
   };
 }
 
@@ -119,36 +131,37 @@ export interface JudgeOptions {
 export async function judgeUntilPassed(engine: Engine, options: JudgeOptions): Promise<Judgement[]> {
   const { clock, signal } = engine.run;
   const begun = clock.monotonic();
+  const standing: Standing = new Map();
+  const patience = new Patience(options, engine.run.plan.playbook, begun);
   let redSince: number | undefined;
-  let saidAt = clock.monotonic();
+  let saidAt = begun;
   for (;;) {
     signal.throwIfAborted();
     const asked = clock.monotonic();
-    const judgements = await engine.runGates(options.gates, options.look());
+    const judgements = await askGates(engine, options, standing);
     const now = clock.monotonic();
     const open = judgements.filter(j => j.verdict !== 'pass');
     if (open.length === 0) return record(engine, options, judgements);
     const red = open.some(j => j.verdict === 'fail');
     redSince = red ? (redSince ?? now) : undefined;
-    const tooLong = now - begun > options.patience * 1000;
-    if ((redSince !== undefined && now - redSince >= options.settle * 1000 && !waitsForStart(open)) || tooLong) {
-      throw new Red(record(engine, options, judgements), options.moment);
-    }
+    const settled = redSince !== undefined && now - redSince >= options.settle * 1000 && !waitsForStart(open);
+    if (settled || patience.isOver(open, now)) throw new Red(record(engine, options, judgements), options.moment);
     if (now - saidAt >= SAY_MS) {
       saidAt = now;
       const node = options.node === undefined ? {} : { node: options.node };
-      engine.journal.append({ event: 'waiting', ...node, for: firstOf(open) });
+      engine.journal.append({ event: 'waiting', ...node, for: firstOf(open, options.node) });
     }
     await clock.sleep(Math.min(Math.max(POLL_MS, 9 * (now - asked)), LONGEST_PAUSE_MS), signal);
   }
 }
 
 /** What stands in the way first, for the state line. */
-function firstOf(open: readonly Judgement[]): string {
+function firstOf(open: readonly Judgement[], node: string | undefined): string {
   const [first] = open;
   const finding = first?.findings.find(f => f.level !== 'warning');
+  const subject = finding && finding.subject !== `node ${node}` ? `${finding.subject} ` : '';
   const more = open.length > 1 ? ` (and ${open.length - 1} more gates)` : '';
-  return `${first?.gate}: ${finding?.message ?? ''}${more}`;
+  return `${first?.gate}: ${subject}${finding?.message ?? ''}${more}`;
 }
 
 /** Rules cannot be complete before the proxy that writes them has synced: red there is only "not yet". */

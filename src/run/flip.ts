@@ -3,13 +3,17 @@ import type { Moment } from '../core/gate.ts';
 import { onRedOf, READINESS } from '../core/gate-settings.ts';
 import type { Mode } from '../core/mode.ts';
 import type { Step } from '../core/run-state.ts';
+import { scopeOfNode } from '../core/scope.ts';
 import { needsSweep } from '../core/sweep.ts';
-import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
+import { rememberAll } from './ask-gates.ts';
+import { type About, type Engine, Halt, type JudgeOptions, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import type { NodeWatch } from './node-watch.ts';
 import { type Sweeping, startSweep } from './sweeper.ts';
 
 /** Complete probe rounds of each vantage that make a baseline. */
 const BASELINE_ROUNDS = 2;
+/** Gates that kept a node waiting for longer than that, ms, saw times that are no baseline. */
+const LONG_WAIT_MS = 10_000;
 
 export interface Flip {
   readonly engine: Engine;
@@ -24,6 +28,11 @@ export interface Flip {
   readonly onReleased?: () => void;
 }
 
+/** A flip under way: what its gates look at. */
+interface Flipping extends Flip {
+  readonly about: About & { before: Map<string, unknown> };
+}
+
 /** Seconds that kube-proxy itself took in this flip, and in all. */
 interface Times {
   proxy: number;
@@ -31,8 +40,10 @@ interface Times {
 }
 
 /** Flips one node. Throws Red after it has put the node back, or what the cluster or the operator threw. */
-export async function flipNode(flip: Flip): Promise<void> {
-  const { engine, node, watch } = flip;
+export async function flipNode(given: Flip): Promise<void> {
+  const { engine, node, watch } = given;
+  const about = { scope: scopeOfNode(engine.reach, node.name), before: new Map<string, unknown>() };
+  const flip: Flipping = { ...given, about };
   const { driver, run } = engine;
   const times: Times = { proxy: 0, begun: run.clock.monotonic() };
   await step(flip, 'watch', () => baseline(flip));
@@ -74,7 +85,7 @@ export async function flipNode(flip: Flip): Promise<void> {
  * After the old kube-proxy went: what it left is swept while the warm one serves, so that no start-up cleanup finds anything;
  * then hand over and verify.
  */
-async function settleIn(flip: Flip, times: Times, sweeping: Sweeping | undefined): Promise<void> {
+async function settleIn(flip: Flipping, times: Times, sweeping: Sweeping | undefined): Promise<void> {
   const { engine, node, watch } = flip;
   await step(flip, 'sweep', async () => {
     await sweeping?.finished();
@@ -87,25 +98,37 @@ async function settleIn(flip: Flip, times: Times, sweeping: Sweeping | undefined
 }
 
 /** The watchers stand, and what they say before anything is touched is the baseline. */
-async function baseline(flip: Flip): Promise<void> {
-  const { watch } = flip;
+async function baseline(flip: Flipping): Promise<void> {
+  const { engine, watch, about } = flip;
+  const { clock } = engine.run;
   await watch.settled(BASELINE_ROUNDS);
-  if (!flip.resumed) await gates(flip, 'before-node', 'main', undefined);
+  if (!flip.resumed) {
+    const begun = clock.monotonic();
+    await gates(flip, 'before-node', 'main', undefined);
+    if (clock.monotonic() - begun > LONG_WAIT_MS) await watch.anew(BASELINE_ROUNDS);
+  }
+  const compared = questions(flip, 'after-node', 'main', undefined);
+  for (const [gate, seen] of await rememberAll(engine, compared)) about.before.set(gate, seen);
   watch.mark();
 }
 
-async function gates(flip: Flip, moment: Moment, slot: 'main' | 'warm', asked: number | undefined): Promise<void> {
-  const { engine, node, watch } = flip;
+async function gates(flip: Flipping, moment: Moment, slot: 'main' | 'warm', asked: number | undefined): Promise<void> {
+  await judgeUntilPassed(flip.engine, questions(flip, moment, slot, asked));
+}
+
+function questions(flip: Flipping, moment: Moment, slot: 'main' | 'warm', asked: number | undefined): JudgeOptions {
+  const { engine, node, watch, about } = flip;
   const { settle, convergence } = engine.run.plan.playbook.gates;
   const all = engine.gates.filter(gate => gate.moments.includes(moment));
   const chosen = flip.direction === 'forward' ? all : all.filter(gate => READINESS.has(gate.id));
   const expected: Mode = moment === 'before-node' ? node.from : node.to;
-  const look = () => lookAt(engine, moment, watch.inFlip({ from: node.from, to: node.to, expected, slot }, asked));
-  await judgeUntilPassed(engine, { moment, gates: chosen, look, settle, patience: convergence, node: node.name });
+  const inFlip = () => watch.inFlip({ from: node.from, to: node.to, expected, slot }, asked);
+  const look = () => lookAt(engine, moment, about, inFlip());
+  return { moment, gates: chosen, look, settle, patience: convergence, node: node.name };
 }
 
 /** Every gate once more through the soak: what was good must stay good. */
-async function soak(flip: Flip, asked: number): Promise<void> {
+async function soak(flip: Flipping, asked: number): Promise<void> {
   const { clock, plan, signal } = flip.engine.run;
   const seconds = flip.direction === 'forward' ? plan.playbook.gates.soak : 0;
   if (seconds === 0) return;

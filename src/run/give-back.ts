@@ -5,6 +5,7 @@ import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Mode } from '../core/mode.ts';
 import { LABEL_MODE } from '../core/names.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
+import { scopeOfNode } from '../core/scope.ts';
 import { type Engine, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { flipNode } from './flip.ts';
 import type { NodeWatch } from './node-watch.ts';
@@ -37,6 +38,8 @@ export async function rollback(engine: Engine, only?: string): Promise<Ending> {
       reason: `every node serves in mode ${modes.join(', ')} again, and nothing of proxyctl is left`,
       next: '',
     };
+  } catch (error) {
+    return haltedBy(error, "look at the node named, then 'proxyctl rollback' again");
   } finally {
     await watches.closed();
   }
@@ -104,6 +107,8 @@ export async function finalize(engine: Engine): Promise<Ending> {
       reason: `mode ${run.plan.to} is the cluster's own now`,
       next: 'the way back from here is a new migration',
     };
+  } catch (error) {
+    return haltedBy(error, "look at the node named, then 'proxyctl finalize' goes on");
   } finally {
     await watches.closed();
   }
@@ -135,13 +140,14 @@ async function watched(watch: NodeWatch): Promise<void> {
   watch.mark();
 }
 
-/** The restarted kube-proxy serves, and no Service that was well is not. */
+/** The restarted kube-proxy serves, and no Service that was well is not. What else goes on in the cluster is no reason to stay half-way. */
 async function steady(engine: Engine, watch: NodeWatch, mode: Mode, asked: number): Promise<void> {
   const { settle, convergence } = engine.run.plan.playbook.gates;
-  const gates = engine.gates.filter(g => g.moments.includes('after-node'));
+  const gates = engine.gates.filter(g => g.moments.includes('after-node') && g.standsFor === undefined);
   const flip = { from: mode, to: mode, expected: mode, slot: 'main' as const };
-  const look = () => lookAt(engine, 'after-node', watch.inFlip(flip, asked));
   const node = watch.view.node;
+  const about = { scope: scopeOfNode(engine.reach, node), before: new Map() };
+  const look = () => lookAt(engine, 'after-node', about, watch.inFlip(flip, asked));
   await judgeUntilPassed(engine, { moment: 'after-node', gates, look, settle, patience: convergence, node });
 }
 
@@ -171,6 +177,12 @@ async function callOff(engine: Engine, node: FlipNode): Promise<void> {
   await engine.driver.cool(engine.run, node);
   const sweeping = await startSweep(engine, { node: node.name, left: node.from, now: node.to, serving: 'main' });
   await sweeping.finished();
+}
+
+/** Gates that did not pass halt; everything else is thrown on. */
+function haltedBy(error: unknown, next: string): Ending {
+  if (error instanceof Red) return { outcome: 'halted', reason: error.message, next };
+  throw error;
 }
 
 function stopped(): Ending {

@@ -1,7 +1,9 @@
 import type { FlipNode } from '../core/driver.ts';
 import type { Batch, PlannedNode } from '../core/plan.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
-import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
+import { scopeOf } from '../core/scope.ts';
+import { rememberAll } from './ask-gates.ts';
+import { type Engine, Halt, type JudgeOptions, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { flipNode } from './flip.ts';
 import { doneEnding, newcomers } from './newcomers.ts';
 import { answerRed, GO_ON_OR_BACK } from './on-red.ts';
@@ -20,8 +22,10 @@ export async function migrate(engine: Engine): Promise<Ending> {
       try {
         journal.append({ event: 'batch-started', batch: batch.id });
         for (const service of batch.services) engine.exposed.add(service);
+        const before = await rememberAll(engine, questions(engine, new Map()));
         for (const node of batch.nodes) await one(engine, watches, batch, node, order[order.indexOf(node.name) + 1]);
-        await afterBatch(engine, batch);
+        journal.append({ event: 'waiting', for: `the gates after ${batch.id}` });
+        await judgeUntilPassed(engine, questions(engine, before));
         journal.append({ event: 'batch-done', batch: batch.id, exposed: batch.exposedAfter });
       } catch (error) {
         if (!(error instanceof Red)) throw error;
@@ -78,11 +82,11 @@ async function one(
   }
 }
 
-async function afterBatch(engine: Engine, batch: Batch): Promise<void> {
-  const { plan } = engine.run;
-  const gates = engine.gates.filter(gate => gate.moments.includes('after-batch'));
-  const look = () => lookAt(engine, 'after-batch');
-  const { settle } = plan.playbook.gates;
-  engine.journal.append({ event: 'waiting', for: `the gates after ${batch.id}` });
-  await judgeUntilPassed(engine, { moment: 'after-batch', gates, look, settle, patience: settle });
+/** Those of a batch, before it begins and after it. */
+function questions(engine: Engine, before: ReadonlyMap<string, unknown>): JudgeOptions {
+  const moment = 'after-batch';
+  const about = { scope: scopeOf(engine.exposed), before };
+  const gates = engine.gates.filter(gate => gate.moments.includes(moment));
+  const { settle } = engine.run.plan.playbook.gates;
+  return { moment, gates, look: () => lookAt(engine, moment, about), settle, patience: settle };
 }

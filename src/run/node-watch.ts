@@ -86,6 +86,12 @@ export class NodeWatch {
     this.view = restartRounds(this.view, this.run.clock.now());
   }
 
+  /** Forgets what the probes said so far, and waits for `rounds` new ones. */
+  async anew(rounds: number): Promise<void> {
+    this.view = restartRounds(this.view, this.run.clock.now());
+    await this.settled(rounds);
+  }
+
   /** Unix seconds of the node's clock. */
   now(): number {
     return nodeTime(this.view, this.run.clock.now()) / 1000;

@@ -5,6 +5,7 @@ import { kubeProxyObjects } from './kubeadm.ts';
 import type { SimNode } from './node.ts';
 import {
   API_PORT,
+  deploymentObject,
   dnsWorkload,
   kubernetesService,
   type NodePlace,
@@ -44,6 +45,7 @@ export async function buildCluster(world: World, { places, namespaces, services,
   const dns = dnsWorkload(world.random.sample(workers, 2));
   for (const workload of [dns, ...teamWorkloads(teams, Math.max(0, services - OWN_SERVICES), workers, world.random)]) {
     create(serviceObject(workload));
+    create(deploymentObject(workload));
     const pods = workload.nodes.map(node => create(workloadPod(workload, node, world.random)));
     create(sliceObject(workload, pods, world.random));
   }

@@ -21,6 +21,27 @@ const DEFAULTS: Partial<Record<Kind, (object: KubeObject) => void>> = {
     podSpec(spec.template.spec);
     object.status ??= { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 };
   },
+  Deployment: object => {
+    const rollingUpdate = { maxUnavailable: '25%', maxSurge: '25%' };
+    fill(object.spec, {
+      replicas: 1,
+      revisionHistoryLimit: 10,
+      progressDeadlineSeconds: 600,
+      strategy: { type: 'RollingUpdate', rollingUpdate },
+    });
+    podSpec(object.spec.template.spec);
+    object.status ??= {};
+  },
+  StatefulSet: object => {
+    fill(object.spec, {
+      replicas: 1,
+      revisionHistoryLimit: 10,
+      podManagementPolicy: 'OrderedReady',
+      updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 0 } },
+    });
+    podSpec(object.spec.template.spec);
+    object.status ??= { replicas: 0 };
+  },
   Namespace: object => {
     fill(object, { spec: { finalizers: ['kubernetes'] }, status: { phase: 'Active' } });
     object.metadata.labels = { ...object.metadata.labels, 'kubernetes.io/metadata.name': object.metadata.name };

@@ -11,6 +11,8 @@ const SHORT: Partial<Record<Kind, string[]>> = {
   Service: ['svc'],
   ServiceAccount: ['sa'],
   ConfigMap: ['cm'],
+  Deployment: ['deploy'],
+  StatefulSet: ['sts'],
   DaemonSet: ['ds'],
 };
 const VERBS = ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'];

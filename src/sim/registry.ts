@@ -20,7 +20,9 @@ export interface DeleteOptions {
 }
 
 /** Kinds whose status only `/status` changes. */
-const OWN_STATUS = new Set<Kind>(['Pod', 'DaemonSet', 'Node', 'Namespace', 'Service']);
+const OWN_STATUS = new Set<Kind>(['Pod', 'Deployment', 'StatefulSet', 'DaemonSet', 'Node', 'Namespace', 'Service']);
+/** Kinds whose changes of `spec` are counted. */
+const COUNTED = new Set<Kind>(['Deployment', 'StatefulSet', 'DaemonSet']);
 
 export class Registry {
   readonly store: Store;
@@ -46,7 +48,7 @@ export class Registry {
     if (this.store.get(kind, metadata.namespace, metadata.name)) throw alreadyExists(kind, metadata.name);
     metadata.uid = this.random.uuid();
     metadata.creationTimestamp = now();
-    if (kind === 'DaemonSet') metadata.generation = 1;
+    if (COUNTED.has(kind)) metadata.generation = 1;
     delete metadata.deletionTimestamp;
     return this.store.put(object);
   }
@@ -111,7 +113,7 @@ export class Registry {
     applyDefaults(next);
     validateObject(next);
     validateUpdate(before, next);
-    if (kind === 'DaemonSet' && !equalJson(before.spec, next.spec))
+    if (COUNTED.has(kind) && !equalJson(before.spec, next.spec))
       next.metadata.generation = (before.metadata.generation ?? 0) + 1;
     if (equalJson(before, next)) return before;
     return this.store.put(next);

@@ -193,10 +193,45 @@ export function serviceObject({ namespace, name, clusterIP, ports }: Workload): 
   };
 }
 
-/** A pod behind a Service, as it is when it has long been running. */
-export function workloadPod({ namespace, name, ports }: Workload, node: SimNode, random: Random): KubeObject {
+/** What keeps the pods behind a Service, as it is when they have long been running. */
+export function deploymentObject({ namespace, name, ports, nodes }: Workload): KubeObject {
+  const conditions = [
+    { type: 'Available', status: 'True', reason: 'MinimumReplicasAvailable' },
+    { type: 'Progressing', status: 'True', reason: 'NewReplicaSetAvailable' },
+  ];
+  const n = nodes.length;
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace, labels: { app: name } },
+    spec: {
+      replicas: n,
+      selector: { matchLabels: { app: name } },
+      template: {
+        metadata: { labels: { app: name } },
+        spec: { containers: workloadContainers(namespace, name, ports) },
+      },
+    },
+    status: {
+      observedGeneration: 1,
+      replicas: n,
+      updatedReplicas: n,
+      readyReplicas: n,
+      availableReplicas: n,
+      conditions,
+    },
+  };
+}
+
+function workloadContainers(namespace: string, name: string, ports: Workload['ports']): object[] {
   const image =
     name === 'kube-dns' ? 'registry.k8s.io/coredns/coredns:v1.14.0' : `registry.example.com/${namespace}/${name}:1.0`;
+  const open = ports.map(p => ({ name: p.name, containerPort: p.targetPort, protocol: p.protocol }));
+  return [{ name: 'main', image, ports: open }];
+}
+
+/** A pod behind a Service, as it is when it has long been running. */
+export function workloadPod({ namespace, name, ports }: Workload, node: SimNode, random: Random): KubeObject {
   const podIP = node.nextPodIP();
   const owner = {
     apiVersion: 'apps/v1',
@@ -211,13 +246,7 @@ export function workloadPod({ namespace, name, ports }: Workload, node: SimNode,
     metadata: { name: `${owner.name}-${random.suffix()}`, namespace, labels: { app: name }, ownerReferences: [owner] },
     spec: {
       nodeName: node.name,
-      containers: [
-        {
-          name: 'main',
-          image,
-          ports: ports.map(p => ({ name: p.name, containerPort: p.targetPort, protocol: p.protocol })),
-        },
-      ],
+      containers: workloadContainers(namespace, name, ports),
     },
     status: { phase: 'Running', podIP, hostIP: node.ip },
   };

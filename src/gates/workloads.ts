@@ -1,0 +1,82 @@
+import type { KubeObject } from '../core/cluster.ts';
+import { isPartOfFlip, nothingBefore, scopeOfLook } from '../core/evidence.ts';
+import { defineGate, type Finding } from '../core/gate.ts';
+import { inNamespaces } from '../core/in-namespaces.ts';
+import type { Playbook } from '../core/playbook.ts';
+import { count, few } from '../core/words.ts';
+
+/** The pods of a namespace, reduced while they stream in: most are ready and have never restarted. */
+interface Pods {
+  all: number;
+  /** Names by UID. */
+  readonly unready: Map<string, string>;
+  /** By UID, those that have restarted. */
+  readonly restarts: Map<string, { readonly name: string; readonly times: number }>;
+}
+
+type Seen = ReadonlyMap<string, Pods>;
+
+export const workloads = defineGate<Seen>({
+  id: 'workloads',
+  title: 'Pods behind the Services stay ready and do not restart',
+  hint: "'kubectl describe pod' and 'kubectl logs --previous' tell why; 'proxyctl rollback' puts the node back",
+  moments: ['after-node', 'after-batch'],
+  standsFor: 5,
+  compares: true,
+  async observe(look) {
+    const seen = new Map<string, Pods>();
+    for await (const pod of inNamespaces(look.cluster, 'Pod', scopeOfLook(look).namespaces)) {
+      if (!isPartOfFlip(pod, look)) add(seen, pod);
+    }
+    return seen;
+  },
+  judge(seen, look, before) {
+    const pods = [...seen.values()].reduce((sum, { all }) => sum + all, 0);
+    const summary = `${count(pods, 'pod')} in ${count(seen.size, 'namespace')}`;
+    if (!before) return { findings: [nothingBefore(look)], summary };
+    const limits = look.playbook.gates.workloads;
+    const findings = [...seen].flatMap(([namespace, now]) => {
+      const said = [restarted(now, before.get(namespace), limits), unready(now, before.get(namespace), limits)];
+      return said.flatMap((s): Finding[] => (s ? [{ ...s, subject: `namespace ${namespace}` }] : []));
+    });
+    return { findings, summary };
+  },
+});
+
+type Limits = Playbook['gates']['workloads'];
+type Said = Pick<Finding, 'level' | 'message'>;
+
+function restarted(now: Pods, then: Pods | undefined, { restarts }: Limits): Said | undefined {
+  const more = [...now.restarts].filter(([uid, { times }]) => times > (then?.restarts.get(uid)?.times ?? 0));
+  if (more.length < restarts.warn) return undefined;
+  const names = more.map(([, { name }]) => name);
+  const level = more.length >= restarts.fail ? 'error' : 'warning';
+  return { level, message: `${count(more.length, 'pod')} restarted: ${few(names, 3)}` };
+}
+
+function unready(now: Pods, then: Pods | undefined, { unready }: Limits): Said | undefined {
+  const names = [...now.unready].filter(([uid]) => !then?.unready.has(uid)).map(([, name]) => name);
+  const share = names.length / now.all;
+  if (names.length === 0 || share < unready.warn) return undefined;
+  const level = share >= unready.fail ? 'error' : 'warning';
+  return { level, message: `${names.length} of ${count(now.all, 'pod')} are not ready any more: ${few(names, 3)}` };
+}
+
+interface PodStatus {
+  phase?: string;
+  conditions?: { type?: string; status?: string }[];
+  containerStatuses?: { restartCount?: number }[];
+}
+
+/** Pods that have ended, or are about to, say nothing about the network. */
+function add(seen: Map<string, Pods>, { metadata, status: said }: KubeObject): void {
+  const { namespace = '', name, uid = name, deletionTimestamp } = metadata;
+  const status: PodStatus = said ?? {};
+  if (deletionTimestamp !== undefined || status.phase === 'Succeeded' || status.phase === 'Failed') return;
+  const pods = seen.get(namespace) ?? { all: 0, unready: new Map(), restarts: new Map() };
+  seen.set(namespace, pods);
+  pods.all++;
+  if (!status.conditions?.some(c => c.type === 'Ready' && c.status === 'True')) pods.unready.set(uid, name);
+  const times = (status.containerStatuses ?? []).reduce((sum, { restartCount = 0 }) => sum + restartCount, 0);
+  if (times > 0) pods.restarts.set(uid, { name, times });
+}
