@@ -103,8 +103,11 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
     );
   program
     .command('status')
-    .description('where a run stands, read from the cluster alone (exit 20 when something does not fit)')
+    .description('where each node and a run stand, read from the cluster alone (exit 20 when something does not fit)')
     .option('--run <id>', 'the run to tell about')
+    .option('--look', "put a short-lived watcher on each node, to read what its kernel holds (takes migrate's rights)")
+    .option('--watcher-image <name>', 'image of the watchers, for mirrors')
+    .addHelpText('after', '\nExamples:\n  proxyctl status\n  proxyctl status --look --format json')
     .action(async options => action(async io => (await import('./commands/status.ts')).statusCommand(io, options)));
   const several = (value: string, before: string[]) => [...before, value];
   program

@@ -2,7 +2,7 @@ import type { KubeObject } from '../core/cluster.ts';
 import { getOrMake } from '../core/endpoint-counts.ts';
 import type { NodeFacts, ProxyPod } from '../core/inventory.ts';
 import { LABEL_MODE, LABEL_PART, PARTS } from '../core/names.ts';
-import { type Container, proxyContainerOf } from './kube-proxy.ts';
+import { type Container, configPlaceOf, proxyContainerOf } from './kube-proxy.ts';
 
 /** What is kept of a kube-proxy pod besides its facts. */
 export interface SeenProxy {
@@ -49,7 +49,7 @@ function isNewer(a: SeenProxy, b: SeenProxy): boolean {
 interface ContainerStatus {
   name: string;
   restartCount?: number;
-  state?: { running?: object };
+  state?: { running?: { startedAt?: string } };
 }
 
 function seenProxy(pod: KubeObject): SeenProxy | undefined {
@@ -63,6 +63,8 @@ function seenProxy(pod: KubeObject): SeenProxy | undefined {
   const status = pod.status ?? {};
   const conditions: { type: string; status: string }[] = status.conditions ?? [];
   const own = ((status.containerStatuses ?? []) as ContainerStatus[]).find(s => s.name === container.name);
+  const startedAt = own?.state?.running?.startedAt;
+  const configMap = configPlaceOf(pod.spec.volumes ?? [], container)?.configMap;
   return {
     facts: {
       name: metadata.name,
@@ -72,6 +74,8 @@ function seenProxy(pod: KubeObject): SeenProxy | undefined {
       image: container.image ?? '',
       ready: conditions.some(c => c.type === 'Ready' && c.status === 'True'),
       restarts: own?.restartCount ?? 0,
+      ...(startedAt === undefined ? {} : { startedAt }),
+      ...(configMap === undefined ? {} : { configMap }),
     },
     container: container.name,
     running: own?.state?.running !== undefined,

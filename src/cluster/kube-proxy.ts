@@ -140,6 +140,15 @@ async function configMapOf(
   return { object, facts };
 }
 
+/** The ConfigMap and its key that hold the configuration which a kube-proxy is given with --config. */
+export function configPlaceOf(
+  volumes: readonly Volume[],
+  container: Container,
+): { configMap: string; key: string } | undefined {
+  const { configPath } = flagsOf(container);
+  return configPath === undefined ? undefined : placeOf(volumes, container, configPath);
+}
+
 /** Which ConfigMap and which of its keys stands behind a path in the container. */
 function placeOf(
   volumes: readonly Volume[],

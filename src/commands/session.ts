@@ -146,7 +146,7 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     journal,
     inventory,
     reach: reachOf(inventory, plan.playbook),
-    watcherImage: options.watcherImage ?? watcherImage(PROXYCTL_VERSION),
+    watcherImage: watcherImageOf(options.watcherImage),
     stop: options.stop,
     expectedModes: await modesNow(cluster, plan),
     exposed: new Set(),
@@ -154,6 +154,11 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     proxyConfig,
   };
   return { engine, journal };
+}
+
+/** The image that was asked for, else that of this version. */
+export function watcherImageOf(given: string | undefined): string {
+  return given ?? watcherImage(PROXYCTL_VERSION);
 }
 
 export function openedEvent(options: RunOptions) {

@@ -60,15 +60,24 @@ function inventory({ namespace, configMap }: ProxyPlace): Rule[] {
 
 const OWN = { namespace: NAMESPACE };
 const OWN_NAMESPACE: Rule = { ...core('namespaces', 'get'), names: [NAMESPACE] };
-const STATUS: readonly Rule[] = [
-  OWN_NAMESPACE,
-  { ...core('configmaps', 'list'), ...OWN },
-  { group: 'coordination.k8s.io', resource: 'leases', verbs: ['get'], ...OWN, names: [LEASE] },
-];
 
-function migration({ namespace, daemonSet, configMap }: ProxyPlace): Rule[] {
+function status(place: ProxyPlace): Rule[] {
+  return [
+    OWN_NAMESPACE,
+    { ...core('configmaps', 'list'), ...OWN },
+    { group: 'coordination.k8s.io', resource: 'leases', verbs: ['get'], ...OWN, names: [LEASE] },
+    { ...core('configmaps', 'get'), namespace: place.namespace, names: ownConfigMaps(place) },
+  ];
+}
+
+/** What a run puts beside kube-proxy's own. */
+function ownConfigMaps({ configMap }: ProxyPlace): string[] {
+  return [...MODES.map(mode => `${configMap}-${mode}`), SHADOW_NAME];
+}
+
+function migration(place: ProxyPlace): Rule[] {
+  const { namespace, daemonSet, configMap } = place;
   const daemonSets = MODES.map(mode => `${daemonSet}-${mode}`);
-  const configMaps = [...MODES.map(mode => `${configMap}-${mode}`), SHADOW_NAME];
   return [
     core('nodes', 'get', 'patch'),
     core('services', 'get'),
@@ -79,7 +88,7 @@ function migration({ namespace, daemonSet, configMap }: ProxyPlace): Rule[] {
     { ...core('pods', 'get', 'create', 'patch', 'delete'), namespace },
     { ...core('configmaps', 'list', 'create'), namespace },
     { ...core('configmaps', 'patch'), namespace, names: [configMap] },
-    { ...core('configmaps', 'get', 'delete'), namespace, names: configMaps },
+    { ...core('configmaps', 'delete'), namespace, names: ownConfigMaps(place) },
     { ...apps('daemonsets', 'create'), namespace },
     { ...apps('daemonsets', 'get', 'patch'), namespace, names: [daemonSet] },
     { ...apps('daemonsets', 'get', 'delete'), namespace, names: daemonSets },
@@ -102,9 +111,9 @@ export function rulesFor(purpose: Purpose, place: ProxyPlace = KUBEADM): Rule[] 
     case 'preflight':
       return [...reading, OWN_NAMESPACE];
     case 'status':
-      return [...reading, ...STATUS];
+      return [...reading, ...status(place)];
     case 'migrate':
-      return withoutCovered([...reading, ...STATUS, ...migration(place)]);
+      return withoutCovered([...reading, ...status(place), ...migration(place)]);
   }
 }
 

@@ -25,6 +25,10 @@ export const ProxyPod = z.strictObject({
   image: z.string(),
   ready: z.boolean(),
   restarts: z.number(),
+  /** Since when its container runs, ISO 8601; absent when it does not run. */
+  startedAt: z.string().optional(),
+  /** ConfigMap that it reads its configuration from, by the volumes of the pod. */
+  configMap: z.string().optional(),
 });
 export type ProxyPod = z.infer<typeof ProxyPod>;
 

@@ -30,6 +30,12 @@ export function modeInLog(head: string): Mode | undefined {
   return isMode(mode) ? mode : undefined;
 }
 
+/** The mode that a parsed KubeProxyConfiguration asks for. Empty means iptables until Kubernetes 1.39. */
+export function configuredMode({ mode }: Readonly<Record<string, unknown>>): Mode | undefined {
+  if (mode === undefined || mode === null || mode === '') return 'iptables';
+  return typeof mode === 'string' && isMode(mode) ? mode : undefined;
+}
+
 /** kube-proxy says its mode in its first lines; so many bytes hold them. */
 export const LOG_HEAD_BYTES = 16_384;
 

@@ -23,6 +23,8 @@ export const PARTS = {
   shadow: 'shadow',
   watcherHost: 'watcher-host',
   watcherPod: 'watcher-pod',
+  /** A watcher that looks once, for whoever asks how the nodes stand. */
+  look: 'look',
   sweeper: 'sweeper',
   targets: 'targets',
   record: 'record',

@@ -1,7 +1,8 @@
 import type { KubeObject } from '../core/cluster.ts';
 import { nodeInFlip, nodesInScope } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look } from '../core/gate.ts';
-import type { Mode } from '../core/mode.ts';
+import type { NodeFacts } from '../core/inventory.ts';
+import { configuredMode, isMode, type Mode } from '../core/mode.ts';
 import { modeLabel } from '../core/run-state.ts';
 import { count, few } from '../core/words.ts';
 
@@ -57,6 +58,7 @@ function atPreflight(look: Look): { findings: Finding[]; summary: string } {
       findings.push({ level: 'error', subject: `mode ${mode}`, message });
     }
   }
+  if (inRunNow.length === 0) findings.push(...latentFlips(nodes, look));
   if (unknown.length > 0) {
     const message = `the mode of ${count(unknown.length, 'node')} could not be read: ${few(unknown.map(n => n.name))}`;
     findings.push({ level: 'inconclusive', subject: 'cluster', message });
@@ -65,6 +67,17 @@ function atPreflight(look: Look): { findings: Finding[]; summary: string } {
     findings,
     summary: known.map(([mode, members]) => `${count(members.length, 'node')} in mode ${mode}`).join(', '),
   };
+}
+
+/** The shared configuration says another mode than serves: the next start of these kube-proxies is a flip with a gap. */
+function latentFlips(nodes: readonly NodeFacts[], look: Look): Finding[] {
+  const next = look.proxyConfig && configuredMode(look.proxyConfig);
+  const others = nodes.filter(n => isMode(n.mode) && next !== undefined && n.mode !== next);
+  if (next === undefined || others.length === 0) return [];
+  const who = `${count(others.length, 'node serves', 'nodes serve')} in another (${few(others.map(n => n.name))})`;
+  const message = `kube-proxy's configuration says ${next} and ${who}: their next restart flips them, and so would a rollback`;
+  const fix = 'write the mode that serves into the configuration; nothing restarts by that';
+  return [{ level: 'error', subject: 'configuration', message, fix }];
 }
 
 function inRun(nodes: readonly Labelled[], look: Look): { findings: Finding[]; summary: string } {
@@ -78,7 +91,13 @@ function inRun(nodes: readonly Labelled[], look: Look): { findings: Finding[]; s
         return [{ level: 'error', subject, message: `bears the label ${node.label} and is not in this run` }];
       return known.has(node.name)
         ? []
-        : [{ level: 'warning', subject, message: 'joined after the plan was made; it is not in this run' }];
+        : [
+            {
+              level: 'warning',
+              subject,
+              message: 'joined after the plan was made; the original DaemonSet serves it, and it is not in this run',
+            },
+          ];
     }
     if (node.label !== undefined) {
       if (node.label === expected) return [];

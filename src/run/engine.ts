@@ -71,7 +71,7 @@ function describe(findings: readonly Finding[]): string {
 }
 
 /** A `waitFor` that writes what it waits for into the journal once, and polls until there is a value or time is up. */
-export function waiter(journal: Journal, clock: Clock, signal: AbortSignal): RunContext['waitFor'] {
+export function waiter(journal: Pick<Journal, 'append'>, clock: Clock, signal: AbortSignal): RunContext['waitFor'] {
   return async (what, seconds, done) => {
     const end = clock.monotonic() + seconds * 1000;
     let said = false;

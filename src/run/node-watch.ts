@@ -137,12 +137,18 @@ export class NodeWatch {
 }
 
 /** Removes that very pod: another runner may have one of the same name by now. */
-export async function removeAtOnce(run: RunContext, { metadata: { name, uid = '' } }: KubeObject): Promise<void> {
-  await run.cluster.delete({ kind: 'Pod', namespace: NAMESPACE, name }, { uid, graceSeconds: 0 });
+export async function removeAtOnce(
+  { cluster }: Pick<RunContext, 'cluster'>,
+  { metadata: { name, uid = '' } }: KubeObject,
+): Promise<void> {
+  await cluster.delete({ kind: 'Pod', namespace: NAMESPACE, name }, { uid, graceSeconds: 0 });
 }
 
 /** Creates a pod of ours; one of the same name, left by a run that was killed, is removed first. */
-export async function createFresh(run: RunContext, pod: KubeObject): Promise<KubeObject> {
+export async function createFresh(
+  run: Pick<RunContext, 'id' | 'cluster' | 'waitFor'>,
+  pod: KubeObject,
+): Promise<KubeObject> {
   const ref: Ref = { kind: 'Pod', namespace: NAMESPACE, name: pod.metadata.name };
   const left = await run.cluster.get(ref);
   if (left) {

@@ -45,6 +45,14 @@ const at = (
 const pre = (...nodes: ReturnType<typeof nodeFacts>[]) => look('preflight', { inventory: inventory({ nodes }) });
 
 table(mixedMode, [
+  [
+    'preflight: the configuration says another mode than serves',
+    look('preflight', { proxyConfig: { mode: 'nftables' } }),
+    'fail',
+    /^error configuration .*says nftables and 2 nodes serve in another \(n1, n2\): their next restart flips them/,
+  ],
+  ['preflight: the configuration says what serves', look('preflight', { proxyConfig: { mode: 'iptables' } }), 'pass'],
+  ['preflight: left to the default', look('preflight', { proxyConfig: { mode: '' } }), 'pass'],
   ['one mode', pre(nodeFacts('n1'), nodeFacts('n2')), 'pass'],
   [
     'two modes',

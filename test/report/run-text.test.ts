@@ -1,9 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { NewEvent, RunEvent } from '../../src/core/journal.ts';
-import type { RunStatus } from '../../src/core/status.ts';
 import { inventoryText } from '../../src/report/inventory-text.ts';
 import { eventLine, summaryText } from '../../src/report/run-text.ts';
-import { statusText } from '../../src/report/status-text.ts';
 import { inventory, nodeFacts } from '../gates/looks.ts';
 
 const cluster = inventory().cluster;
@@ -149,58 +147,6 @@ describe('event lines', () => {
   test('text of a cluster stays on its line', () => {
     const [event] = journal({ event: 'note', text: 'a\n2026-01-01T00:00:00Z done: forged\u001b[0m' });
     expect(event && eventLine(event)).toBe('2026-01-01T00:00:00Z a\\u{a}2026-01-01T00:00:00Z done: forged\\u{1b}[0m');
-  });
-});
-
-describe('status', () => {
-  const node = (name: string, over: Partial<RunStatus['nodes'][number]> = {}) => ({
-    name,
-    mode: 'iptables' as const,
-    ready: true,
-    ...over,
-  });
-  const base: RunStatus = {
-    kind: 'RunStatus',
-    version: 1,
-    cluster,
-    nodes: [node('n1'), node('n2', { ready: false })],
-    unfit: [],
-  };
-
-  test('without a run: nodes by mode', () => {
-    const text = statusText(base);
-    expect(text).toMatch(/nodes +2 iptables\nnot Ready +n2\nrun +none\n$/);
-  });
-
-  test('in a run: batch by batch, nodes between two modes and what does not fit by name', () => {
-    const flipped = node('n1', {
-      mode: 'nftables',
-      batch: 'batch-1',
-      label: 'nftables',
-      step: 'done',
-      from: 'iptables',
-      to: 'nftables',
-    });
-    const between = node('n2', { batch: 'batch-1', label: 'none', step: 'release', from: 'iptables', to: 'nftables' });
-    const run = { id: 'r1', to: 'nftables' as const, startedAt: '2026-01-01T00:00:00Z', holder: '' };
-    const text = statusText({
-      ...base,
-      run,
-      nodes: [flipped, between, node('n3', { batch: 'batch-2' }), node('w')],
-      unfit: ['n2 \u001b is between two modes'],
-    });
-    expect(text).toMatchInlineSnapshot(`
-      "cluster     test (https://10.0.0.1:6443), Kubernetes v1.36.3
-      nodes       3 iptables, 1 nftables
-      run         r1, to nftables, since 2026-01-01T00:00:00Z
-      runner      nobody: the run stands still
-      batch-1     1 of 2 nodes flipped to nftables; n2 iptables -> nftables at step
-                  release
-      batch-2     0 of 1 node flipped to nftables
-      no batch    1 node: 1 iptables
-      !           n2 \\u{1b} is between two modes
-      "
-    `);
   });
 });
 

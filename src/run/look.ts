@@ -1,0 +1,124 @@
+// One look at nodes outside a run: short-lived watchers on the host network, which dial nobody.
+import type { Clock } from '../core/clock.ts';
+import type { Cluster, KubeObject } from '../core/cluster.ts';
+import type { RunContext } from '../core/driver.ts';
+import { ApiError } from '../core/errors.ts';
+import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
+import { emptyView, type NodeView, observe } from '../core/node-view.ts';
+import { type ProbeTargets, parseObservation } from '../core/observation.ts';
+import { isMade } from '../core/own-namespace.ts';
+import { waiter } from './engine.ts';
+import { takeLease } from './lease.ts';
+import { createFresh } from './node-watch.ts';
+import { watcherPod } from './pods.ts';
+import { ensureNamespace } from './record.ts';
+
+const AT_ONCE = 16;
+/** Time for a watcher to start and to look, image pull included, in seconds. */
+const LOOK_SECONDS = 120;
+const GONE_SECONDS = 180;
+const LOOK_MAP = 'proxyctl-look';
+const NO_TARGETS: ProbeTargets = { version: 1, targets: [] };
+
+export interface LookOptions {
+  readonly cluster: Cluster;
+  readonly clock: Clock;
+  readonly image: string;
+  readonly nodes: readonly string[];
+  /** The run that stands in the cluster. Without one our namespace is made for the look, and goes after it. */
+  readonly run: string | undefined;
+}
+
+type Looking = Pick<RunContext, 'id' | 'cluster' | 'clock' | 'waitFor'> & { readonly image: string };
+
+/** What the kernel and the kube-proxy of each node tell; a text says why one could not be looked at. Nothing of it stays. */
+export async function lookAtNodes(options: LookOptions): Promise<Map<string, NodeView | string>> {
+  const { cluster, clock, image, run } = options;
+  const waitFor = waiter({ append: () => undefined }, clock, new AbortController().signal);
+  const looking: Looking = { id: run ?? 'look', cluster, clock, waitFor, image };
+  await ensureNamespace(cluster, clock);
+  // A run that begins meanwhile would lose its record with the namespace.
+  const held = run === undefined ? await takeLease(cluster, clock, { holder: 'proxyctl status --look' }) : undefined;
+  try {
+    await writeTargets(looking);
+    const views = new Map<string, NodeView | string>();
+    const queue = options.nodes.values();
+    const work = async () => {
+      // The workers share the iterator, so each node is taken once.
+      for (const node of queue) views.set(node, await lookAt(looking, node));
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    return views;
+  } finally {
+    await cluster.delete({ kind: 'ConfigMap', namespace: NAMESPACE, name: LOOK_MAP });
+    if (held) await leave(looking);
+    await held?.release();
+  }
+}
+
+async function writeTargets({ id, cluster }: Looking): Promise<void> {
+  const labels = { [LABEL_PART]: PARTS.targets, [LABEL_RUN]: id };
+  const metadata = { name: LOOK_MAP, namespace: NAMESPACE, labels };
+  const data = { 'targets.json': JSON.stringify(NO_TARGETS) };
+  try {
+    await cluster.create({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data });
+  } catch (error) {
+    // Of a look that was killed: always the same.
+    if (!(error instanceof ApiError) || error.reason !== 'AlreadyExists') throw error;
+  }
+}
+
+async function lookAt(looking: Looking, node: string): Promise<NodeView | string> {
+  const { cluster, clock } = looking;
+  const pod = lookPod(looking, node);
+  const ref = { kind: 'Pod' as const, namespace: NAMESPACE, name: pod.metadata.name };
+  const done = new AbortController();
+  let view = emptyView(node);
+  try {
+    await createFresh(looking, pod);
+    const follow = cluster.followLog(
+      { namespace: NAMESPACE, pod: ref.name },
+      line => {
+        const observation = parseObservation(line);
+        if (observation) view = observe(view, 'host', observation, clock.now());
+        if (isWhole(view)) done.abort();
+      },
+      done.signal,
+    );
+    const whole = looking.waitFor(`the look at ${node}`, LOOK_SECONDS, async () =>
+      done.signal.aborted ? true : undefined,
+    );
+    await Promise.race([follow, whole]);
+  } catch (error) {
+    if (!isWhole(view)) return view.troubles.at(-1) ?? (error instanceof Error ? error.message : String(error));
+  } finally {
+    done.abort();
+    await cluster.delete(ref, { graceSeconds: 0 });
+  }
+  return isWhole(view) ? view : (view.troubles.at(-1) ?? 'its watcher ended without a word');
+}
+
+function isWhole(view: NodeView): boolean {
+  return view.kernel !== undefined && view.proxy.main !== undefined;
+}
+
+/** The host watcher under a name of its own, so that those of a run under way stay. */
+function lookPod({ id, image }: Looking, node: string): KubeObject {
+  const pod = watcherPod({ run: id, image, node }, 'host');
+  pod.metadata.name = `look-${node}`.slice(0, 253);
+  pod.metadata.labels = { ...pod.metadata.labels, [LABEL_PART]: PARTS.look };
+  pod.spec.volumes = [{ name: 'targets', configMap: { name: LOOK_MAP } }];
+  pod.spec.activeDeadlineSeconds = 2 * LOOK_SECONDS;
+  return pod;
+}
+
+/** Our namespace away, unless it was given to us. */
+async function leave({ cluster, waitFor }: Looking): Promise<void> {
+  const ref = { kind: 'Namespace' as const, name: NAMESPACE };
+  const namespace = await cluster.get(ref);
+  if (!namespace || !isMade(namespace)) return;
+  await cluster.delete(ref);
+  await waitFor(`namespace ${NAMESPACE} to go`, GONE_SECONDS, async () =>
+    (await cluster.get(ref)) ? undefined : true,
+  );
+}
