@@ -6,7 +6,7 @@ import { filterVerdict, type Hook, hasServices, translate } from './iptables-loo
 import { Ipvs } from './ipvs.ts';
 import { type NftTable, nftBackends, withoutService } from './nft.ts';
 import type { Random } from './random.ts';
-import type { ServicePort } from './services.ts';
+import { outsideIPs, type ServicePort } from './services.ts';
 
 export interface Connection {
   readonly protocol: 'tcp' | 'udp';
@@ -130,7 +130,8 @@ export class Kernel {
   private nftVerdict({ protocol, ip, port }: Connection): 'reject' | 'drop' | undefined {
     const table = this.nft.ip;
     if (!table) return undefined;
-    if (table.noEndpointServices.has(`${ip}/${protocol}/${port}`)) return 'reject';
+    const byAddress = table.noEndpointServices.get(`${ip}/${protocol}/${port}`);
+    if (byAddress) return byAddress.drop ? 'drop' : 'reject';
     const byPort = ip === this.ip ? table.noEndpointNodePorts.get(`${protocol}/${port}`) : undefined;
     if (byPort) return byPort.drop ? 'drop' : 'reject';
     // A port that the ClusterIP does not have.
@@ -147,8 +148,9 @@ export class Kernel {
     }
   }
 
-  private dropServers({ protocol, clusterIP, port, nodePort, externalIPs }: ServicePort): void {
-    for (const ip of [clusterIP, ...externalIPs]) this.ipvs.servers.delete(`${protocol}/${ip}/${port}`);
+  private dropServers(servicePort: ServicePort): void {
+    const { protocol, clusterIP, port, nodePort } = servicePort;
+    for (const ip of [clusterIP, ...outsideIPs(servicePort)]) this.ipvs.servers.delete(`${protocol}/${ip}/${port}`);
     if (nodePort) this.ipvs.servers.delete(`${protocol}/${this.ip}/${nodePort}`);
   }
 

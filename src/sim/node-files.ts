@@ -62,6 +62,9 @@ function hexAddress(address: string): [string, string] {
   return [hexIP(address.slice(0, at)), hexPort(address.slice(at + 1))];
 }
 
+/** Of this kernel's clock (CONFIG_HZ). */
+const TICKS_PER_SECOND = 250;
+
 function servers(kernel: Kernel, host: boolean, connections: readonly IpvsConnection[]): string {
   let text =
     'IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n';
@@ -69,8 +72,9 @@ function servers(kernel: Kernel, host: boolean, connections: readonly IpvsConnec
   const active = new Map<string, number>();
   for (const { server, backend } of connections)
     active.set(`${server} ${backend}`, (active.get(`${server} ${backend}`) ?? 0) + 1);
-  for (const [key, { protocol, ip, port, scheduler, real }] of kernel.ipvs.servers) {
-    text += `${protocol.toUpperCase().padEnd(4)} ${hexIP(ip)}:${hexPort(port)} ${scheduler} \n`;
+  for (const [key, { protocol, ip, port, scheduler, seconds, real }] of kernel.ipvs.servers) {
+    const flags = seconds === undefined ? '' : `persistent ${seconds * TICKS_PER_SECOND} FFFFFFFF`;
+    text += `${protocol.toUpperCase().padEnd(4)} ${hexIP(ip)}:${hexPort(port)} ${scheduler} ${flags}\n`;
     for (const end of real) {
       const count = active.get(`${key} ${end.ip}:${end.port}`) ?? 0;
       text += `  -> ${hexIP(end.ip)}:${hexPort(end.port)}      Masq    1      ${String(count).padEnd(10)} 0         \n`;

@@ -141,7 +141,7 @@ function ipvsadm(ipvs: Ipvs, args: readonly string[]): Result {
     const lines = [...ipvs.servers.values()].flatMap(server => {
       const address = `${flag(server)} ${server.ip}:${server.port}`;
       return [
-        `-A ${address} -s ${server.scheduler}`,
+        `-A ${address} -s ${server.scheduler}${server.seconds === undefined ? '' : ` -p ${server.seconds}`}`,
         ...server.real.map(real => `-a ${address} -r ${real.ip}:${real.port} -m -w 1`),
       ];
     });

@@ -1,7 +1,16 @@
 // The rules that kube-proxy writes in iptables mode. Source: kube-proxy 1.36 pkg/proxy/iptables/proxier.go; forms as in a real dump.
 import { hash32 } from './hash32.ts';
 import type { Iptables, TableName } from './iptables.ts';
-import { type Endpoint, portLabel, type ServicePort, type ServiceView } from './services.ts';
+import { inCIDR } from './proxy-config.ts';
+import {
+  type Endpoint,
+  outsideIPs,
+  portLabel,
+  type Reached,
+  reachedOn,
+  type ServicePort,
+  type ServiceView,
+} from './services.ts';
 
 /** Jumps from built-in chains, in their order. Shared with ipvs mode where the text is the same. */
 export const IPTABLES_JUMPS: readonly [TableName, string, string][] = [
@@ -66,10 +75,12 @@ interface Fragment {
   readonly chains: [string, string[]][];
   readonly rejects: string[];
   readonly externalRejects: string[];
+  readonly firewall: string[];
 }
 
 export interface ProgramNode {
   readonly name: string;
+  readonly ip: string;
   readonly clusterCIDR: string;
 }
 
@@ -79,6 +90,7 @@ export function programIptables(iptables: Iptables, view: ServiceView, node: Pro
   const nodePorts: string[] = [];
   const rejects: string[] = [];
   const externalRejects: string[] = [];
+  const firewall: string[] = [];
   const chains = new Map<string, readonly string[]>();
   for (const port of view.ports) {
     const fragment = fragmentOf(port, node);
@@ -86,6 +98,7 @@ export function programIptables(iptables: Iptables, view: ServiceView, node: Pro
     nodePorts.push(...fragment.nodePorts);
     rejects.push(...fragment.rejects);
     externalRejects.push(...fragment.externalRejects);
+    firewall.push(...fragment.firewall);
     for (const [name, rules] of fragment.chains) chains.set(name, rules);
   }
   for (const name of [...iptables.chains('nat').keys()])
@@ -98,7 +111,7 @@ export function programIptables(iptables: Iptables, view: ServiceView, node: Pro
   iptables.setChain('filter', 'KUBE-SERVICES', rejects);
   iptables.setChain('filter', 'KUBE-EXTERNAL-SERVICES', externalRejects);
   iptables.setChain('filter', 'KUBE-NODEPORTS', []);
-  iptables.setChain('filter', 'KUBE-PROXY-FIREWALL', []);
+  iptables.setChain('filter', 'KUBE-PROXY-FIREWALL', firewall);
   iptables.setChain('filter', 'KUBE-FORWARD', [
     '-m conntrack --ctstate INVALID -m nfacct --nfacct-name  ct_state_invalid_dropped_pkts -j DROP',
     ...FORWARD_RULES,
@@ -110,97 +123,158 @@ export function programIptables(iptables: Iptables, view: ServiceView, node: Pro
 
 const fragments = new WeakMap<ServicePort, Fragment>();
 
-/** The rules of one Service port; the same on every node unless its policy is Local. */
+/** The rules of one Service port; the same on every node unless the node matters to it. */
 function fragmentOf(port: ServicePort, node: ProgramNode): Fragment {
-  const known = port.localOnly ? undefined : fragments.get(port);
+  const own = port.localOnly || port.internalLocal || port.sourceRanges.length > 0;
+  const known = own ? undefined : fragments.get(port);
   if (known) return known;
-  const fragment = makeFragment(port, node);
-  if (!port.localOnly) fragments.set(port, fragment);
+  const fragment = new FragmentWriter(port, node).write();
+  if (!own) fragments.set(port, fragment);
   return fragment;
 }
 
-function makeFragment(port: ServicePort, node: ProgramNode): Fragment {
-  const { protocol, clusterIP, endpoints } = port;
-  const label = portLabel(port);
-  const hash = hash32(`${label}${protocol}`, 16);
-  const fragment: Fragment = { services: [], nodePorts: [], chains: [], rejects: [], externalRejects: [] };
-  const to = (ip: string, comment: string) =>
-    `-d ${ip}/32 -p ${protocol} -m comment --comment "${comment}" -m ${protocol} --dport ${port.port}`;
-  const outside = port.externalIPs.map(ip => to(ip, `${label} external IP`));
-  const nodePort = `-m ${protocol} --dport ${port.nodePort}`;
-  if (endpoints.length === 0) {
-    const reject = '-j REJECT --reject-with icmp-port-unreachable';
-    fragment.rejects.push(`${to(clusterIP, `${label} has no endpoints`)} ${reject}`);
-    for (const ip of port.externalIPs)
-      fragment.externalRejects.push(`${to(ip, `${label} has no endpoints`)} ${reject}`);
-    if (port.nodePort) {
-      fragment.externalRejects.push(
-        `-p ${protocol} -m comment --comment "${label} has no endpoints" -m addrtype --dst-type LOCAL ${nodePort} ${reject}`,
-      );
+const REJECT = 'REJECT --reject-with icmp-port-unreachable';
+
+class FragmentWriter {
+  private readonly port: ServicePort;
+  private readonly node: ProgramNode;
+  private readonly label: string;
+  private readonly hash: string;
+  private readonly reached: Reached;
+  private readonly fragment: Fragment = {
+    services: [],
+    nodePorts: [],
+    chains: [],
+    rejects: [],
+    externalRejects: [],
+    firewall: [],
+  };
+
+  constructor(port: ServicePort, node: ProgramNode) {
+    this.port = port;
+    this.node = node;
+    this.label = portLabel(port);
+    this.hash = hash32(`${this.label}${port.protocol}`, 16);
+    this.reached = reachedOn(port, node.name);
+  }
+
+  write(): Fragment {
+    const { port, reached, hash, label } = this;
+    const { endpoints, clusterIP, internalLocal } = port;
+    const internalChain = `KUBE-${internalLocal ? 'SVL' : 'SVC'}-${hash}`;
+    if (reached.internal.length > 0)
+      this.fragment.services.push(`${this.to(clusterIP, `${label} cluster IP`)} -j ${internalChain}`);
+    else this.fragment.rejects.push(`${this.to(clusterIP, this.why())} -j ${this.refusal()}`);
+    if (reached.exposed) this.writeExternal();
+    const masquerade = `! -s ${this.node.clusterCIDR} ${this.to(clusterIP, `${label} cluster IP`)} -j KUBE-MARK-MASQ`;
+    const marked = (chain: string) => (chain === internalChain ? [masquerade] : []);
+    const svc = `KUBE-SVC-${hash}`;
+    const svl = `KUBE-SVL-${hash}`;
+    const cluster = reached.usesCluster ? endpoints : [];
+    if (cluster.length > 0) this.fragment.chains.push([svc, [...marked(svc), ...this.spread(cluster)]]);
+    if (reached.local.length > 0) this.fragment.chains.push([svl, [...marked(svl), ...this.spread(reached.local)]]);
+    for (const endpoint of new Set([...cluster, ...reached.local]))
+      this.fragment.chains.push(this.endpointChain(endpoint));
+    return this.fragment;
+  }
+
+  /** Everywhere none: rejected. None on this node where the policy is Local: dropped. */
+  private refusal(): string {
+    return this.port.endpoints.length === 0 ? REJECT : 'DROP';
+  }
+
+  private why(): string {
+    return `${this.label} has no ${this.port.endpoints.length === 0 ? '' : 'local '}endpoints`;
+  }
+
+  private to(ip: string, comment: string): string {
+    const { protocol, port } = this.port;
+    return `-d ${ip}/32 -p ${protocol} -m comment --comment "${comment}" -m ${protocol} --dport ${port}`;
+  }
+
+  private writeExternal(): void {
+    const { port, fragment, label, hash, reached } = this;
+    const { protocol, nodePort, endpoints, externalIPs, balancerIPs, sourceRanges } = port;
+    if (reached.external.length === 0) {
+      for (const ip of outsideIPs(port))
+        fragment.externalRejects.push(`${this.to(ip, this.why())} -j ${this.refusal()}`);
+      const local = `-p ${protocol} -m comment --comment "${this.why()}" -m addrtype --dst-type LOCAL`;
+      if (nodePort) fragment.externalRejects.push(`${local} -m ${protocol} --dport ${nodePort} -j ${this.refusal()}`);
     }
-    return fragment;
+    if (endpoints.length === 0) return;
+    const balanced = `KUBE-${sourceRanges.length > 0 ? 'FW' : 'EXT'}-${hash}`;
+    for (const ip of externalIPs) fragment.services.push(`${this.to(ip, `${label} external IP`)} -j KUBE-EXT-${hash}`);
+    for (const ip of balancerIPs) fragment.services.push(`${this.to(ip, `${label} loadbalancer IP`)} -j ${balanced}`);
+    if (balancerIPs.length > 0 && sourceRanges.length > 0) this.writeFirewall();
+    if (nodePort) {
+      const match = `-p ${protocol} -m comment --comment "${label}" -m ${protocol} --dport ${nodePort}`;
+      const counted = '-m nfacct --nfacct-name  localhost_nps_accepted_pkts';
+      fragment.nodePorts.push(`-d 127.0.0.0/8 ${match} ${counted} -j KUBE-EXT-${hash}`, `${match} -j KUBE-EXT-${hash}`);
+    }
+    fragment.chains.push([`KUBE-EXT-${hash}`, this.externalRules()]);
   }
-  fragment.services.push(`${to(clusterIP, `${label} cluster IP`)} -j KUBE-SVC-${hash}`);
-  const masquerade = `! -s ${node.clusterCIDR} ${to(clusterIP, `${label} cluster IP`)} -j KUBE-MARK-MASQ`;
-  fragment.chains.push([`KUBE-SVC-${hash}`, [masquerade, ...spread(port, label, endpoints)]]);
-  for (const endpoint of endpoints) fragment.chains.push(endpointChain(port, label, endpoint));
-  if (!port.nodePort && outside.length === 0) return fragment;
-  for (const match of outside) fragment.services.push(`${match} -j KUBE-EXT-${hash}`);
-  if (port.nodePort) {
-    const comment = `-m comment --comment "${label}"`;
-    const counted = '-m nfacct --nfacct-name  localhost_nps_accepted_pkts';
-    fragment.nodePorts.push(`-d 127.0.0.0/8 -p ${protocol} ${comment} ${nodePort} ${counted} -j KUBE-EXT-${hash}`);
-    fragment.nodePorts.push(`-p ${protocol} ${comment} ${nodePort} -j KUBE-EXT-${hash}`);
+
+  private writeFirewall(): void {
+    const { fragment, label, hash, node } = this;
+    const { sourceRanges, balancerIPs } = this.port;
+    const ownWay = sourceRanges.some(range => inCIDR(node.ip, range)) ? balancerIPs.map(ip => `${ip}/32`) : [];
+    const comment = `-m comment --comment "${label} loadbalancer IP"`;
+    fragment.chains.push([
+      `KUBE-FW-${hash}`,
+      [
+        ...[...sourceRanges, ...ownWay].map(source => `-s ${source} ${comment} -j KUBE-EXT-${hash}`),
+        `-m comment --comment "other traffic to ${label} will be dropped by KUBE-PROXY-FIREWALL"`,
+      ],
+    ]);
+    const why = `${label} traffic not accepted by KUBE-FW-${hash}`;
+    for (const ip of balancerIPs) fragment.firewall.push(`${this.to(ip, why)} -j DROP`);
   }
-  addExternal(fragment, port, node, hash);
-  return fragment;
-}
 
-function addExternal(fragment: Fragment, port: ServicePort, node: ProgramNode, hash: string): void {
-  const label = portLabel(port);
-  if (!port.localOnly) {
-    const masquerade = `-m comment --comment "masquerade traffic for ${label} external destinations" -j KUBE-MARK-MASQ`;
-    fragment.chains.push([`KUBE-EXT-${hash}`, [masquerade, `-j KUBE-SVC-${hash}`]]);
-    return;
+  private externalRules(): string[] {
+    const { label, hash, port, node, reached } = this;
+    const about = (text: string) => `-m comment --comment "${text} ${label} external destinations"`;
+    if (!port.localOnly) return [`${about('masquerade traffic for')} -j KUBE-MARK-MASQ`, `-j KUBE-SVC-${hash}`];
+    return [
+      `-s ${node.clusterCIDR} ${about('pod traffic for')} -j KUBE-SVC-${hash}`,
+      `${about('masquerade LOCAL traffic for')} -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ`,
+      `${about('route LOCAL traffic for')} -m addrtype --src-type LOCAL -j KUBE-SVC-${hash}`,
+      ...(reached.external.length > 0 ? [`-j KUBE-SVL-${hash}`] : []),
+    ];
   }
-  const own = port.endpoints.filter(endpoint => endpoint.node === node.name);
-  const rules = [
-    `-s ${node.clusterCIDR} -m comment --comment "pod traffic for ${label} external destinations" -j KUBE-SVC-${hash}`,
-    `-m comment --comment "masquerade LOCAL traffic for ${label} external destinations" -m addrtype --src-type LOCAL -j KUBE-MARK-MASQ`,
-    `-m comment --comment "route LOCAL traffic for ${label} external destinations" -m addrtype --src-type LOCAL -j KUBE-SVC-${hash}`,
-  ];
-  if (own.length > 0) {
-    rules.push(`-j KUBE-SVL-${hash}`);
-    fragment.chains.push([`KUBE-SVL-${hash}`, spread(port, label, own)]);
-  } else if (port.nodePort) {
-    fragment.externalRejects.push(
-      `-p ${port.protocol} -m comment --comment "${label} has no local endpoints" -m addrtype --dst-type LOCAL -m ${port.protocol} --dport ${port.nodePort} -j DROP`,
-    );
+
+  private endpointName({ ip, port }: Endpoint): string {
+    return `KUBE-SEP-${hash32(`${this.label}${this.port.protocol}${ip}:${port}`, 16)}`;
   }
-  fragment.chains.push([`KUBE-EXT-${hash}`, rules]);
-}
 
-function endpointName(port: ServicePort, label: string, { ip, port: number }: Endpoint): string {
-  return `KUBE-SEP-${hash32(`${label}${port.protocol}${ip}:${number}`, 16)}`;
-}
+  /** Each endpoint with the same chance; with affinity those first that know the client. */
+  private spread(endpoints: readonly Endpoint[]): string[] {
+    const { affinitySeconds } = this.port;
+    const comment = ({ ip, port }: Endpoint) => `-m comment --comment "${this.label} -> ${ip}:${port}"`;
+    const recent = (name: string) =>
+      `-m recent --rcheck --seconds ${affinitySeconds} --reap --name ${name} --mask 255.255.255.255 --rsource -j ${name}`;
+    const known = affinitySeconds === undefined ? [] : endpoints;
+    return [
+      ...known.map(endpoint => `${comment(endpoint)} ${recent(this.endpointName(endpoint))}`),
+      ...endpoints.map((endpoint, index) => {
+        const rest = endpoints.length - index;
+        const chance = rest > 1 ? ` -m statistic --mode random --probability ${(1 / rest).toFixed(11)}` : '';
+        return `${comment(endpoint)}${chance} -j ${this.endpointName(endpoint)}`;
+      }),
+    ];
+  }
 
-/** Each endpoint with the same chance. */
-function spread(port: ServicePort, label: string, endpoints: readonly Endpoint[]): string[] {
-  return endpoints.map((endpoint, index) => {
-    const rest = endpoints.length - index;
-    const chance = rest > 1 ? ` -m statistic --mode random --probability ${(1 / rest).toFixed(11)}` : '';
-    const comment = `-m comment --comment "${label} -> ${endpoint.ip}:${endpoint.port}"`;
-    return `${comment}${chance} -j ${endpointName(port, label, endpoint)}`;
-  });
-}
-
-function endpointChain(port: ServicePort, label: string, endpoint: Endpoint): [string, string[]] {
-  const comment = `-m comment --comment "${label}"`;
-  return [
-    endpointName(port, label, endpoint),
-    [
-      `-s ${endpoint.ip}/32 ${comment} -j KUBE-MARK-MASQ`,
-      `-p ${port.protocol} ${comment} -m ${port.protocol} -j DNAT --to-destination ${endpoint.ip}:${endpoint.port}`,
-    ],
-  ];
+  private endpointChain(endpoint: Endpoint): [string, string[]] {
+    const { protocol, affinitySeconds } = this.port;
+    const comment = `-m comment --comment "${this.label}"`;
+    const name = this.endpointName(endpoint);
+    const set = affinitySeconds === undefined ? '' : `-m recent --set --name ${name} --mask 255.255.255.255 --rsource `;
+    const { ip, port } = endpoint;
+    return [
+      name,
+      [
+        `-s ${ip}/32 ${comment} -j KUBE-MARK-MASQ`,
+        `-p ${protocol} ${comment} ${set}-m ${protocol} -j DNAT --to-destination ${ip}:${port}`,
+      ],
+    ];
+  }
 }

@@ -1,10 +1,11 @@
 // The part of kube-proxy that follows Services and writes rules, and what it says about itself.
-import { programIpvs } from './ipvs.ts';
+
 import type { Kernel } from './kernel.ts';
 import { klog } from './klog.ts';
 import { programNft } from './nft.ts';
 import type { SimNode } from './node.ts';
 import { CANARY, programIptables } from './program-iptables.ts';
+import { programIpvs } from './program-ipvs.ts';
 import { inCIDR, type ProxyConfig } from './proxy-config.ts';
 import { FAMILIES, type Family, renderMetrics, type SyncStats } from './proxy-metrics.ts';
 import type { ServiceView } from './services.ts';
@@ -145,13 +146,13 @@ export class Proxier {
       const all = config.nodePortAddresses.some(cidr => cidr === '0.0.0.0/0');
       const own = family === 'IPv4' ? [ip] : [];
       const short = family === 'IPv4' ? 'ip' : 'ip6';
-      kernel.setNft(short, programNft(short, view, { name, clusterCIDR, nodePortIPs: all ? undefined : own }));
+      kernel.setNft(short, programNft(short, view, { name, ip, clusterCIDR, nodePortIPs: all ? undefined : own }));
       return;
     }
     const iptables = kernel.iptables[family];
     kernel.useIptables();
     if (this.mode === 'iptables') {
-      programIptables(iptables, view, { name, clusterCIDR });
+      programIptables(iptables, view, { name, ip, clusterCIDR });
       return;
     }
     const excluded = (address: string) => config.excludeCIDRs.some(cidr => inCIDR(address, cidr));

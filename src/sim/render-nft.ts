@@ -1,7 +1,6 @@
 // `nft -j list table ip kube-proxy`, in the form of nft 1.0.6 with JSON schema 1.
-import type { NftChain, NftTable } from './nft.ts';
-
-type Json = Record<string, unknown>;
+import type { NftTable } from './nft.ts';
+import { chainRules, goTo, type Json, l4proto, MARK, mark, prefix, setMark } from './render-nft-chains.ts';
 
 const BASE_CHAINS: readonly [string, string, string, number][] = [
   ['filter-prerouting-pre-dnat', 'filter', 'prerouting', -110],
@@ -22,16 +21,9 @@ const HELPER_CHAINS = [
   'cluster-ips-check',
   'reject-chain',
 ];
-const MARK = 16384;
-
-const mark = { meta: { key: 'mark' } };
-const l4proto = { meta: { key: 'l4proto' } };
 const dport = { payload: { protocol: 'th', field: 'dport' } };
 const isNew = { match: { op: 'in', left: { ct: { key: 'state' } }, right: 'new' } };
-const setMark = { mangle: { key: mark, value: { '|': [mark, MARK] } } };
-const fromLocal = { match: { op: '==', left: { fib: { result: 'type', flags: ['saddr'] } }, right: 'local' } };
 const jump = (target: string) => ({ jump: { target } });
-const goTo = (target: string) => ({ goto: { target } });
 
 const rendered = new WeakMap<NftTable, string>();
 
@@ -60,7 +52,15 @@ class Renderer {
   all(): Json[] {
     const { family } = this;
     const head = [METAINFO, { table: { family, name: 'kube-proxy', handle: this.next() } }];
-    return [...head, ...this.sets(), ...this.maps(), ...this.chains(), ...this.helperRules(), ...this.serviceRules()];
+    return [
+      ...head,
+      ...this.sets(),
+      ...this.maps(),
+      ...this.affinitySets(),
+      ...this.chains(),
+      ...this.helperRules(),
+      ...this.serviceRules(),
+    ];
   }
 
   private next(): number {
@@ -111,35 +111,40 @@ class Renderer {
         ...(elem.length > 0 ? { elem } : {}),
       },
     });
-    const { services, nodePorts, noEndpointServices, noEndpointNodePorts } = this.table;
+    const { services, nodePorts, noEndpointServices, noEndpointNodePorts, firewalls } = this.table;
     const commented = (key: string, comment: string) => ({ elem: { val: concat(key), comment } });
-    const rejected = [...noEndpointServices].map(([key, label]) => [commented(key, label), goTo('reject-chain')]);
-    const rejectedPorts = [...noEndpointNodePorts].map(([key, { label, drop }]) => [
-      commented(key, label),
-      drop ? { drop: null } : goTo('reject-chain'),
-    ]);
+    const refused = (elements: typeof noEndpointServices) =>
+      [...elements].map(([key, { label, drop }]) => [
+        commented(key, label),
+        drop ? { drop: null } : goTo('reject-chain'),
+      ]);
+    const leading = (elements: typeof services) => [...elements].map(([key, chain]) => [concat(key), goTo(chain)]);
     return [
-      map('no-endpoint-services', full, 'vmap to drop or reject packets to services with no endpoints', rejected),
+      map(
+        'no-endpoint-services',
+        full,
+        'vmap to drop or reject packets to services with no endpoints',
+        refused(noEndpointServices),
+      ),
       map(
         'no-endpoint-nodeports',
         short,
         'vmap to drop or reject packets to service nodeports with no endpoints',
-        rejectedPorts,
+        refused(noEndpointNodePorts),
       ),
-      map('firewall-ips', full, 'destinations that are subject to LoadBalancerSourceRanges', []),
-      map(
-        'service-ips',
-        full,
-        'ClusterIP, ExternalIP and LoadBalancer IP traffic',
-        [...services].map(([key, chain]) => [concat(key), goTo(chain)]),
-      ),
-      map(
-        'service-nodeports',
-        short,
-        'NodePort traffic',
-        [...nodePorts].map(([key, chain]) => [concat(key), goTo(chain)]),
-      ),
+      map('firewall-ips', full, 'destinations that are subject to LoadBalancerSourceRanges', leading(firewalls)),
+      map('service-ips', full, 'ClusterIP, ExternalIP and LoadBalancer IP traffic', leading(services)),
+      map('service-nodeports', short, 'NodePort traffic', leading(nodePorts)),
     ];
+  }
+
+  private affinitySets(): Json[] {
+    const { family } = this;
+    const type = family === 'ip' ? 'ipv4_addr' : 'ipv6_addr';
+    const common = { family, table: 'kube-proxy', type, size: 65535, flags: ['timeout'] };
+    return [...this.table.affinitySets].map(([name, timeout]) => ({
+      set: { ...common, name, handle: this.next(), timeout },
+    }));
   }
 
   private chains(): Json[] {
@@ -210,36 +215,13 @@ class Renderer {
   }
 
   private serviceRules(): Json[] {
-    return [...this.table.chains].flatMap(([name, chain]) => this.chainRules(name, chain));
-  }
-
-  private chainRules(name: string, chain: NftChain): Json[] {
-    if (chain.kind === 'service') {
-      const { protocol, endpoints } = chain;
-      const set = endpoints.map(({ ip, port }, index) => [index, { concat: [ip, port] }]);
-      const key = { numgen: { mode: 'random', mod: endpoints.length, offset: 0 } };
-      const dnat = { dnat: { family: this.family, addr: { map: { key, data: { set } } } } };
-      return [this.rule(name, [{ match: { op: '==', left: l4proto, right: protocol } }, dnat])];
-    }
-    if (chain.kind === 'external')
-      return [this.rule(name, [setMark], 'masquerade'), this.rule(name, [goTo(chain.target)])];
-    const saddr = { payload: { protocol: this.family, field: 'saddr' } };
-    const fromPods = { match: { op: '==', left: saddr, right: prefix(this.table.clusterCIDR) } };
-    const rules = [
-      this.rule(name, [fromPods, goTo(chain.target)], 'short-circuit pod traffic'),
-      this.rule(name, [fromLocal, setMark], 'masquerade local traffic'),
-      this.rule(name, [fromLocal, goTo(chain.target)], 'short-circuit local traffic'),
-    ];
-    return chain.local === undefined ? rules : [...rules, this.rule(name, [goTo(chain.local)])];
+    return [...this.table.chains].flatMap(([name, chain]) =>
+      chainRules(this.table, chain).map(({ expr, comment }) => this.rule(name, expr, comment)),
+    );
   }
 }
 
 /** `10.96.0.1/tcp/443` or `tcp/30080` as a concatenation. */
 function concat(key: string): Json {
   return { concat: key.split('/').map((part, index, all) => (index === all.length - 1 ? Number(part) : part)) };
-}
-
-function prefix(cidr: string): Json {
-  const [addr, len] = cidr.split('/');
-  return { prefix: { addr, len: Number(len) } };
 }

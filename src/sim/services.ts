@@ -16,12 +16,55 @@ export interface ServicePort {
   readonly clusterIP: string;
   readonly port: number;
   readonly nodePort?: number;
-  /** External and load balancer addresses. */
   readonly externalIPs: readonly string[];
+  /** Load balancer addresses. */
+  readonly balancerIPs: readonly string[];
+  /** Who may come to the load balancer addresses; empty for everybody. */
+  readonly sourceRanges: readonly string[];
+  /** internalTrafficPolicy Local. */
+  readonly internalLocal: boolean;
   /** externalTrafficPolicy Local. */
   readonly localOnly: boolean;
-  /** Ready ones. */
+  /** Of ClientIP affinity. */
+  readonly affinitySeconds?: number;
+  /** Ready ones, or where none is, those that serve while they terminate. */
   readonly endpoints: readonly Endpoint[];
+  /** Those that serve while they terminate. */
+  readonly draining: readonly Endpoint[];
+}
+
+/** What clients of a Service port reach on a node. Source: kube-proxy 1.36 pkg/proxy/topology.go, without hints. */
+export interface Reached {
+  /** Behind the cluster IP. */
+  readonly internal: readonly Endpoint[];
+  /** Behind the other addresses, by clients outside the cluster; those within reach all `endpoints`. */
+  readonly external: readonly Endpoint[];
+  /** On the node; empty where no policy asks for them. */
+  readonly local: readonly Endpoint[];
+  /** Clients within the cluster, or all, reach endpoints anywhere. */
+  readonly usesCluster: boolean;
+  /** It has addresses besides the cluster IP. */
+  readonly exposed: boolean;
+}
+
+export function reachedOn(port: ServicePort, node: string): Reached {
+  const { internalLocal, localOnly, endpoints, draining } = port;
+  const exposed = port.nodePort !== undefined || outsideIPs(port).length > 0;
+  const on = (all: readonly Endpoint[]) => all.filter(endpoint => endpoint.node === node);
+  const own = on(endpoints).length > 0 ? on(endpoints) : on(draining);
+  const local = internalLocal || (localOnly && exposed) ? own : [];
+  return {
+    internal: internalLocal ? local : endpoints,
+    external: localOnly ? local : endpoints,
+    local,
+    usesCluster: !internalLocal || exposed,
+    exposed,
+  };
+}
+
+/** External and load balancer addresses. */
+export function outsideIPs({ externalIPs, balancerIPs }: ServicePort): string[] {
+  return [...externalIPs, ...balancerIPs];
 }
 
 /** All Service ports at one moment. The same object as long as nothing changed. */
@@ -89,6 +132,9 @@ function portsOf(service: KubeObject, slices: readonly KubeObject[]): ServicePor
   const ingress: { ip?: string; ipMode?: string }[] = status?.loadBalancer?.ingress ?? [];
   const balancers = ingress.flatMap(i => (i.ip && i.ipMode !== 'Proxy' ? [i.ip] : []));
   const ports: { name?: string; port: number; protocol: string; nodePort?: number }[] = spec.ports ?? [];
+  const sourceRanges: string[] = (spec.loadBalancerSourceRanges ?? []).map((range: string) => range.trim());
+  const affinity = spec.sessionAffinity === 'ClientIP';
+  const affinitySeconds: number = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800;
   return ports.map(port => ({
     service: `${metadata.namespace}/${metadata.name}`,
     portName: port.name ?? '',
@@ -96,20 +142,37 @@ function portsOf(service: KubeObject, slices: readonly KubeObject[]): ServicePor
     clusterIP: spec.clusterIP,
     port: port.port,
     ...(port.nodePort ? { nodePort: port.nodePort } : {}),
-    externalIPs: [...(spec.externalIPs ?? []), ...balancers],
+    externalIPs: spec.externalIPs ?? [],
+    balancerIPs: balancers,
+    // One that everybody is in is as good as none.
+    sourceRanges: sourceRanges.some(range => range.endsWith('/0')) ? [] : sourceRanges,
+    internalLocal: spec.internalTrafficPolicy === 'Local',
     localOnly: spec.externalTrafficPolicy === 'Local',
-    endpoints: slices.flatMap(slice => endpointsOf(slice, port.name ?? '')),
+    ...(affinity ? { affinitySeconds } : {}),
+    ...endpointsOf(slices, port.name ?? ''),
   }));
 }
 
-function endpointsOf(slice: KubeObject, portName: string): Endpoint[] {
-  if (slice.addressType !== 'IPv4') return [];
-  const ports: { name?: string; port: number }[] = slice.ports ?? [];
-  const port = ports.find(p => (p.name ?? '') === portName)?.port;
-  if (port === undefined) return [];
-  const endpoints: { addresses: string[]; nodeName?: string; conditions?: { ready?: boolean } }[] =
-    slice.endpoints ?? [];
-  return endpoints
-    .filter(e => e.conditions?.ready !== false)
-    .flatMap(e => e.addresses.slice(0, 1).map(ip => ({ ip, port, node: e.nodeName ?? '' })));
+interface SliceEndpoint {
+  readonly addresses: readonly string[];
+  readonly nodeName?: string;
+  readonly conditions?: { readonly ready?: boolean; readonly serving?: boolean; readonly terminating?: boolean };
+}
+
+function endpointsOf(slices: readonly KubeObject[], portName: string): Pick<ServicePort, 'endpoints' | 'draining'> {
+  const ready: Endpoint[] = [];
+  const draining: Endpoint[] = [];
+  for (const slice of slices.filter(slice => slice.addressType === 'IPv4')) {
+    const ports: { name?: string; port: number }[] = slice.ports ?? [];
+    const port = ports.find(p => (p.name ?? '') === portName)?.port;
+    if (port === undefined) continue;
+    const endpoints: SliceEndpoint[] = slice.endpoints ?? [];
+    for (const { addresses, nodeName: node = '', conditions = {} } of endpoints) {
+      const [ip] = addresses;
+      if (ip === undefined) continue;
+      if (conditions.ready !== false) ready.push({ ip, port, node });
+      else if (conditions.serving && conditions.terminating) draining.push({ ip, port, node });
+    }
+  }
+  return { endpoints: ready.length > 0 ? ready : draining, draining };
 }

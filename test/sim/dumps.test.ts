@@ -1,14 +1,16 @@
 // Rule sets as the real tools print them; expected lines are those of a real kube-proxy 1.36.3 for the same Services.
 import { describe, expect, it } from 'vitest';
+import { parseKernel } from '../../src/kernel/kernel.ts';
 import { hash32 } from '../../src/sim/hash32.ts';
-import { programIpvs } from '../../src/sim/ipvs.ts';
 import { Kernel } from '../../src/sim/kernel.ts';
 import { programNft, withoutService } from '../../src/sim/nft.ts';
 import { procFile } from '../../src/sim/node-files.ts';
 import { runTool } from '../../src/sim/node-tools.ts';
 import { programIptables } from '../../src/sim/program-iptables.ts';
+import { programIpvs } from '../../src/sim/program-ipvs.ts';
 import { Random } from '../../src/sim/random.ts';
 import type { ServicePort, ServiceView } from '../../src/sim/services.ts';
+import { IPTABLES_SAVE, NFT_JSON, SEVEN_SERVICES, sortedRules } from '../kernel/dumps.ts';
 
 const base = {
   service: 'shop/web',
@@ -16,7 +18,11 @@ const base = {
   protocol: 'tcp',
   port: 80,
   externalIPs: [],
+  balancerIPs: [],
+  sourceRanges: [],
+  internalLocal: false,
   localOnly: false,
+  draining: [],
 } as const;
 const ends = (...addresses: string[]) =>
   addresses.map(address => ({
@@ -48,6 +54,32 @@ const PORTS: ServicePort[] = [
   },
 ];
 const VIEW: ServiceView = { version: 1, ports: PORTS };
+/** The seven Services of the dumps of a real kube-proxy. */
+const SEVEN: ServiceView = {
+  version: 1,
+  ports: [
+    ...PORTS.filter(port => port.service !== 'shop/cart'),
+    {
+      ...base,
+      service: 'shop/cart',
+      clusterIP: '10.96.0.12',
+      nodePort: 30080,
+      affinitySeconds: 10_800,
+      endpoints: ends('10.244.0.6:8080', '10.244.1.8:8080'),
+    },
+    {
+      ...base,
+      service: 'shop/edge',
+      clusterIP: '10.96.0.13',
+      port: 443,
+      nodePort: 30443,
+      balancerIPs: ['203.0.113.9'],
+      sourceRanges: ['198.51.100.0/24'],
+      localOnly: true,
+      endpoints: ends('10.244.0.7:8080', '10.244.1.9:8080'),
+    },
+  ],
+};
 const NODE = { name: 'n', ip: '192.168.7.2', clusterCIDR: '10.244.0.0/16', nodePortIPs: ['192.168.7.2'] };
 const kernel = () => new Kernel(NODE.ip, new Random(1));
 const run = (k: Kernel, line: string, input?: string) => {
@@ -90,6 +122,18 @@ describe('iptables', () => {
     expect(lines.filter(line => line === 'COMMIT')).toHaveLength(3);
     expect(run(programmed(), 'iptables-nft-save -t nat').stdout.match(/^\*\w+$/gm)).toEqual(['*nat']);
     expect(run(programmed(), 'iptables-legacy-save').stdout).toBe('');
+  });
+
+  it('has rule for rule what a real one has for the same Services', () => {
+    const k = kernel();
+    programIptables(k.iptables.IPv4, SEVEN, NODE);
+    const rules = (save: string) =>
+      save
+        .split('\n')
+        .filter(line => line.startsWith('-A ') && !line.includes('health check node port'))
+        .toSorted();
+    const saved = ['nat', 'filter'].map(table => run(k, `iptables-nft-save -t ${table}`).stdout).join('');
+    expect(rules(saved)).toEqual(rules(IPTABLES_SAVE));
   });
 
   it('decides connections by its rules', () => {
@@ -162,6 +206,23 @@ describe('nftables', () => {
     for (const [, target] of referred) expect(named('chain', target ?? ''), target).toBeDefined();
   });
 
+  it('has object for object what a real one has for the same Services', () => {
+    const k = kernel();
+    k.setNft('ip', programNft('ip', SEVEN, NODE));
+    const objects = (dump: string) => {
+      const { nftables } = JSON.parse(dump) as { nftables: Record<string, { handle?: number; elem?: unknown[] }>[] };
+      const texts = nftables.flatMap(item =>
+        Object.entries(item).map(([kind, { handle, ...rest }]) => {
+          const elem = rest.elem && { elem: rest.elem.map(one => JSON.stringify(one)).toSorted() };
+          return JSON.stringify([kind, Object.entries({ ...rest, ...elem }).toSorted()]);
+        }),
+      );
+      // What the ServiceCIDR adds is not simulated.
+      return texts.filter(text => !text.includes('unallocated')).toSorted();
+    };
+    expect(objects(run(k, 'nft -j list table ip kube-proxy').stdout)).toEqual(objects(NFT_JSON));
+  });
+
   it('has no nodeport-ips where every address counts', () => {
     const k = kernel();
     k.setNft('ip', programNft('ip', VIEW, { ...NODE, nodePortIPs: undefined }));
@@ -214,6 +275,26 @@ describe('ipvs', () => {
     expect(sets).toHaveLength(34);
     expect(Math.max(...sets.map(set => set.length))).toBe(31);
     expect(procFile(kernel(), '/proc/net/ip_vs', true, [])).toBeUndefined();
+  });
+
+  it('does for Services what iptables mode does, but for policies Local', () => {
+    const k = kernel();
+    const node = { ...NODE, scheduler: 'rr', excluded: () => false };
+    programIpvs(k.ipvs, k.iptables.IPv4, 'IPv4', SEVEN, node);
+    const { readings } = parseKernel({
+      nft: {},
+      iptables: { 'iptables-nft': run(k, 'iptables-nft-save').stdout },
+      ipsets: run(k, 'ipset list -n').stdout,
+      ipVs: procFile(k, '/proc/net/ip_vs', true, []) ?? '',
+      device: run(k, 'ip -o addr show dev kube-ipvs0').stdout,
+      ipsetMembers: run(k, 'ipset save').stdout,
+      ticksPerSecond: 250,
+    });
+    const expected = SEVEN_SERVICES.map(({ fromCluster, empty, ...rule }) => {
+      if (rule.endpoints.length === 0 && fromCluster) return { ...rule, endpoints: fromCluster };
+      return empty ? { ...rule, empty } : rule;
+    });
+    expect(sortedRules(readings.ipvs)).toEqual(expected);
   });
 
   it('is removed piece by piece', () => {
