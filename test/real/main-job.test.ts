@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tempFile } from '../cli/run-cli.ts';
 import { type Row, table, thereAndBack, thereToStay } from '../scenarios/migration.ts';
 import { freshCluster } from './cluster.ts';
-import { stockSwitch } from './stock.ts';
+import { plainRestart, stockSwitch } from './stock.ts';
 import { realTestbed } from './testbed.ts';
 import { layOut } from './workload.ts';
 
@@ -27,6 +27,10 @@ describe('a cluster in iptables mode', () => {
     rows.push(row);
     expect(row.tcpFailed).toBeGreaterThan(0);
     rows.push(await stockSwitch(bed, 'iptables'));
+  });
+
+  it('a plain restart shows what the machine itself loses', async () => {
+    rows.push(await plainRestart(bed));
   });
 
   it.skipIf(ALL)('one node, iptables -> nftables and back, loses nothing and leaves nothing', async () => {

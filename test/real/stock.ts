@@ -2,7 +2,7 @@
 import type { Mode } from '../../src/core/mode.ts';
 import type { Row } from '../scenarios/migration.ts';
 import type { Testbed } from '../scenarios/testbed.ts';
-import { inside, kubectl } from './testbed.ts';
+import { inside, kubectl, NODES } from './testbed.ts';
 
 /** Switches every node by editing the ConfigMap and restarting the DaemonSet, under the witness. */
 export async function stockSwitch(bed: Testbed, to: Mode): Promise<Row> {
@@ -15,4 +15,20 @@ export async function stockSwitch(bed: Testbed, to: Mode): Promise<Row> {
   await kubectl('-n', 'kube-system', 'rollout', 'status', 'ds/kube-proxy', '--timeout=180s');
   const seconds = (performance.now() - began) / 1000;
   return { what: `stock switch to ${to}`, ...(await witness.finished()), seconds, proxySeconds: 0, soakSeconds: 0 };
+}
+
+/**
+ * Every kube-proxy restarted in its own mode, node by node, under the witness: no rule goes, so what is lost then is what
+ * these nodes lose when a kube-proxy starts.
+ */
+export async function plainRestart(bed: Testbed): Promise<Row> {
+  const witness = await bed.witness();
+  const began = performance.now();
+  for (const node of NODES) {
+    const selector = ['-l', 'k8s-app=kube-proxy', '--field-selector', `spec.nodeName=${node}`];
+    await kubectl('-n', 'kube-system', 'delete', 'pod', ...selector);
+    await kubectl('-n', 'kube-system', 'rollout', 'status', 'ds/kube-proxy', '--timeout=180s');
+  }
+  const seconds = (performance.now() - began) / 1000;
+  return { what: 'plain restart, same mode', ...(await witness.finished()), seconds, proxySeconds: 0, soakSeconds: 0 };
 }

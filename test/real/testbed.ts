@@ -16,7 +16,7 @@ import {
 import { ROOT, SHARED } from './cluster.ts';
 
 const exec = promisify(execFile);
-const NODES = ['node1', 'node2', 'node3'];
+export const NODES = ['node1', 'node2', 'node3'];
 /** kubelet's own, which stay in every mode. */
 const KUBELETS = new Set(['KUBE-FIREWALL', 'KUBE-KUBELET-CANARY', 'KUBE-IPTABLES-HINT']);
 /** Chains that iptables and ipvs mode share: whose they are depends on the mode that is served. */
@@ -68,6 +68,9 @@ interface Probed {
   failed: number;
   kept: number;
   kept_broke: number;
+  kept_error: string;
+  /** Of the failed ones, by error. */
+  errors: Record<string, number>;
 }
 
 async function probe(pod: string, ...args: string[]): Promise<Probed> {
@@ -86,6 +89,14 @@ async function segments(pod: string, args: string[], stopped: () => boolean): Pr
   const seen: Probed[] = [];
   while (!stopped()) seen.push(await probe(pod, ...args));
   return seen;
+}
+
+/** What one client lost over one protocol; nothing when it lost nothing. */
+function lossesOf(client: string, segments: readonly Probed[]): string[] {
+  return segments.flatMap(({ failed, new: tried, errors, kept_broke, kept_error }) => [
+    ...(failed > 0 ? [`${client}: ${failed} of ${tried}, ${JSON.stringify(errors)}`] : []),
+    ...(kept_broke > 0 ? [`${client}: kept connection broken ${kept_broke} times, ${kept_error}`] : []),
+  ]);
 }
 
 /** One connection for all the time, a request a second over it. Ends early only when it breaks. */
@@ -126,16 +137,23 @@ export function realTestbed(noise: Noise): Testbed {
       return {
         async finished(): Promise<Witnessed> {
           stop = true;
-          const [overTcp, overUdp] = [(await Promise.all(tcp)).flat(), (await Promise.all(udp)).flat()];
-          const brokenThroughout = kept.filter(connection => connection.broken()).length;
+          const [byTcp, byUdp] = [await Promise.all(tcp), await Promise.all(udp)];
+          const [overTcp, overUdp] = [byTcp.flat(), byUdp.flat()];
+          const broken = pods.filter((_, i) => kept[i]?.broken());
           for (const connection of kept) connection.end();
-          const sum = (list: Probed[], field: keyof Probed) => list.reduce((total, one) => total + one[field], 0);
+          const sum = (list: Probed[], field: 'new' | 'failed' | 'kept_broke') =>
+            list.reduce((total, one) => total + one[field], 0);
           return {
             tcp: sum(overTcp, 'new'),
             tcpFailed: sum(overTcp, 'failed'),
             udp: sum(overUdp, 'new'),
             udpFailed: sum(overUdp, 'failed'),
-            keptBroken: sum(overTcp, 'kept_broke') + brokenThroughout,
+            keptBroken: sum(overTcp, 'kept_broke') + broken.length,
+            losses: [
+              ...pods.flatMap((pod, i) => lossesOf(`${pod} tcp`, byTcp[i] ?? [])),
+              ...pods.flatMap((pod, i) => lossesOf(`${pod} udp`, byUdp[i] ?? [])),
+              ...broken.map(pod => `${pod} tcp: the connection kept throughout broke`),
+            ],
           };
         },
       };

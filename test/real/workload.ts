@@ -1,8 +1,7 @@
 // What the test cluster serves: one real workload that the witness dials, and teams with Services of every common kind.
-import { inside, kubectl } from './testbed.ts';
+import { inside, kubectl, NODES } from './testbed.ts';
 
 const IMAGE = 'registry.k8s.io/e2e-test-images/agnhost:2.57';
-const NODES = ['node1', 'node2', 'node3'];
 /** A team's namespace, the node its one pod is on (none: reached from nowhere), and how many Services it has. */
 const TEAMS = [
   { name: 'team-a', node: 'node1', services: 6 },

@@ -28,11 +28,14 @@ export async function withoutLoss(bed: Testbed, what: string, code: number, ...a
   const witness = await bed.witness();
   const result = await bed.proxyctl(...args, '--yes', '--format', 'json');
   const seen = await witness.finished();
+  const lost = `\n${seen.losses.join('\n')}`;
   expect(result.code, `${what}: exit code; it said\n${result.stderr}\n${result.stdout.slice(-3000)}`).toBe(code);
   const { share, kept } = bed.noise ?? NONE;
-  expect(seen.tcpFailed / seen.tcp, `${what}: share of failed TCP connections`).toBeLessThanOrEqual(share);
-  expect(seen.udpFailed / Math.max(1, seen.udp), `${what}: share of failed UDP exchanges`).toBeLessThanOrEqual(share);
-  expect(seen.keptBroken, `${what}: kept connections broken`).toBeLessThanOrEqual(kept);
+  expect(seen.tcpFailed / seen.tcp, `${what}: share of failed TCP connections${lost}`).toBeLessThanOrEqual(share);
+  expect(seen.udpFailed / Math.max(1, seen.udp), `${what}: share of failed UDP exchanges${lost}`).toBeLessThanOrEqual(
+    share,
+  );
+  expect(seen.keptBroken, `${what}: kept connections broken${lost}`).toBeLessThanOrEqual(kept);
   expect(seen.tcp).toBeGreaterThan(50);
   return { what, ...seen, seconds: result.seconds, ...times(result.stdout) };
 }
@@ -113,5 +116,6 @@ export function table(rows: readonly Row[]): string {
   const widths = head.map((h, i) => Math.max(h.length, ...lines.map(l => l[i]?.length ?? 0)));
   return [head, ...lines]
     .map(cells => cells.map((c, i) => (i === 0 ? c.padEnd(widths[i] ?? 0) : c.padStart(widths[i] ?? 0))).join('  '))
+    .concat(rows.flatMap(r => r.losses.map(loss => `${r.what}: ${loss}`)))
     .join('\n');
 }

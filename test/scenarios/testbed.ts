@@ -14,6 +14,8 @@ export interface Witnessed {
   udp: number;
   udpFailed: number;
   keptBroken: number;
+  /** Where and how, one line each: `client-node2 udp: 5 of 90, i/o timeout`. */
+  losses: string[];
 }
 
 /**
