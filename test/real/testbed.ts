@@ -84,6 +84,13 @@ const PATIENCE = ['-for', SEGMENT, '-timeout', '3s', '-every'];
 const TCP = ['-target', '10.96.0.100:80', ...PATIENCE];
 const UDP = ['-target', '10.96.0.100:81', '-udp', ...PATIENCE];
 
+const directUdp = (address: string): string[] => ['-target', `${address}:8081`, '-udp', ...PATIENCE];
+
+/** Addresses of the servers, with spaces between. */
+export function podAddresses(): Promise<string> {
+  return kubectl('-n', 'shop', 'get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[*].status.podIP}');
+}
+
 /** Segments one behind the other, until `stopped`. */
 async function segments(pod: string, args: string[], stopped: () => boolean): Promise<Probed[]> {
   const seen: Probed[] = [];
@@ -132,6 +139,9 @@ export function realTestbed(noise: Noise): Testbed {
       const stopped = () => stop;
       const tcp = pods.map((pod, i) => segments(pod, [...TCP, i === 0 ? '100ms' : '250ms'], stopped));
       const udp = pods.map(pod => segments(pod, [...UDP, '500ms'], stopped));
+      // Past every Service, to a server's own address: what is lost there, no rule has lost.
+      const [server = ''] = (await podAddresses()).split(' ');
+      const directly = segments('client-node1', [...directUdp(server), '500ms'], stopped);
       // The kept connections must stand before anything happens.
       await new Promise(resolve => setTimeout(resolve, 3000));
       return {
@@ -143,7 +153,9 @@ export function realTestbed(noise: Noise): Testbed {
           for (const connection of kept) connection.end();
           const sum = (list: Probed[], field: 'new' | 'failed' | 'kept_broke') =>
             list.reduce((total, one) => total + one[field], 0);
+          const past = (await directly).flat();
           return {
+            direct: `${sum(past, 'failed')} of ${sum(past, 'new')}`,
             tcp: sum(overTcp, 'new'),
             tcpFailed: sum(overTcp, 'failed'),
             udp: sum(overUdp, 'new'),

@@ -1,5 +1,5 @@
 // What the test cluster serves: one real workload that the witness dials, and teams with Services of every common kind.
-import { inside, kubectl, NODES } from './testbed.ts';
+import { inside, kubectl, NODES, podAddresses } from './testbed.ts';
 
 const IMAGE = 'registry.k8s.io/e2e-test-images/agnhost:2.57';
 /** A team's namespace, the node its one pod is on (none: reached from nowhere), and how many Services it has. */
@@ -12,8 +12,11 @@ const TEAMS = [
 
 type KubeJson = Record<string, unknown>;
 
+/** Servers and clients have their share of a node's one processor, whatever else starts there: else the witness measures hunger. */
+const RESOURCES = { requests: { cpu: '150m' } };
+
 function pod(namespace: string, name: string, node: string): KubeJson {
-  const container = { name: 'c', image: IMAGE, command: ['sleep', 'infinity'] };
+  const container = { name: 'c', image: IMAGE, command: ['sleep', 'infinity'], resources: RESOURCES };
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -33,6 +36,7 @@ function web(): KubeJson[] {
     name: 's',
     image: IMAGE,
     args: ['netexec', '--http-port=8080', '--udp-port=8081'],
+    resources: RESOURCES,
     readinessProbe: { tcpSocket: { port: 8080 } },
   };
   const spec = { nodeName: 'node2', automountServiceAccountToken: false, containers: [container] };
@@ -95,7 +99,7 @@ export async function layOut(): Promise<void> {
   await kubectl('-n', 'shop', 'rollout', 'status', 'deploy/web', '--timeout=180s');
   for (const { name } of [{ name: 'shop' }, ...TEAMS.filter(t => t.node)])
     await kubectl('-n', name, 'wait', '--for=condition=Ready', 'pod', '--all', '--timeout=180s');
-  const listed = await kubectl('-n', 'shop', 'get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[*].status.podIP}');
+  const listed = await podAddresses();
   await apply(
     TEAMS.flatMap(t => Array.from({ length: t.services }, (_, i) => service(t.name, i, listed.split(' '))).flat()),
   );

@@ -95,7 +95,19 @@ export async function thereToStay(bed: Testbed, from: Mode, to: Mode): Promise<R
 
 /** The rows as a table for people. */
 export function table(rows: readonly Row[]): string {
-  const head = ['', 'TCP', 'failed', 'UDP', 'failed', 'kept broken', 's', 'kube-proxy s', 'soak s', 'over'];
+  const head = [
+    '',
+    'TCP',
+    'failed',
+    'UDP',
+    'failed',
+    'UDP direct',
+    'kept broken',
+    's',
+    'kube-proxy s',
+    'soak s',
+    'over',
+  ];
   const lines = rows.map(r => {
     const own = r.seconds - r.soakSeconds;
     const over = r.proxySeconds > 0 ? `${Math.round((own / r.proxySeconds - 1) * 100)} %` : '';
@@ -105,6 +117,7 @@ export function table(rows: readonly Row[]): string {
       r.tcpFailed,
       r.udp,
       r.udpFailed,
+      r.direct ?? '',
       r.keptBroken,
       r.seconds.toFixed(0),
       r.proxySeconds.toFixed(0),
