@@ -2,7 +2,7 @@
 import type { Mode } from '../../src/core/mode.ts';
 import type { Row } from '../scenarios/migration.ts';
 import type { Testbed } from '../scenarios/testbed.ts';
-import { inside, kubectl, NODES } from './testbed.ts';
+import { inside, kubectl, NODES, onNode } from './testbed.ts';
 
 /** Switches every node by editing the ConfigMap and restarting the DaemonSet, under the witness. */
 export async function stockSwitch(bed: Testbed, to: Mode): Promise<Row> {
@@ -14,6 +14,8 @@ export async function stockSwitch(bed: Testbed, to: Mode): Promise<Row> {
   await kubectl('-n', 'kube-system', 'delete', 'pod', '-l', 'k8s-app=kube-proxy', '--wait=false');
   await kubectl('-n', 'kube-system', 'rollout', 'status', 'ds/kube-proxy', '--timeout=180s');
   const seconds = (performance.now() - began) / 1000;
+  // The rollout is green long before the rules stand.
+  await Promise.all(NODES.map(synced));
   return { what: `stock switch to ${to}`, ...(await witness.finished()), seconds, proxySeconds: 0, soakSeconds: 0 };
 }
 
@@ -28,7 +30,20 @@ export async function plainRestart(bed: Testbed): Promise<Row> {
     const selector = ['-l', 'k8s-app=kube-proxy', '--field-selector', `spec.nodeName=${node}`];
     await kubectl('-n', 'kube-system', 'delete', 'pod', ...selector);
     await kubectl('-n', 'kube-system', 'rollout', 'status', 'ds/kube-proxy', '--timeout=180s');
+    await synced(node);
   }
   const seconds = (performance.now() - began) / 1000;
   return { what: 'plain restart, same mode', ...(await witness.finished()), seconds, proxySeconds: 0, soakSeconds: 0 };
+}
+
+/** Waits until a node's kube-proxy has written its rules, both families. */
+async function synced(node: string): Promise<void> {
+  const count =
+    "curl -s -m 5 127.0.0.1:10249/metrics | grep -c '^kubeproxy_sync_proxy_rules_last_timestamp_seconds{.* [1-9]'";
+  const end = performance.now() + 240_000;
+  while (performance.now() < end) {
+    if ((await onNode(node, `${count} || true`)).trim() === '2') return;
+    await new Promise(resolve => setTimeout(resolve, 2000));
+  }
+  throw new Error(`kube-proxy on ${node} has not synced within 240 s`);
 }
