@@ -98,11 +98,16 @@ async function segments(pod: string, args: string[], stopped: () => boolean): Pr
   return seen;
 }
 
+/** An error without the addresses in front of it. */
+const kind = (error: string): string => error.slice(error.lastIndexOf(': ') + 2);
+
 /** What one client lost over one protocol; nothing when it lost nothing. */
 function lossesOf(client: string, segments: readonly Probed[]): string[] {
   return segments.flatMap(({ failed, new: tried, errors, kept_broke, kept_error }) => [
-    ...(failed > 0 ? [`${client}: ${failed} of ${tried}, ${JSON.stringify(errors)}`] : []),
-    ...(kept_broke > 0 ? [`${client}: kept connection broken ${kept_broke} times, ${kept_error}`] : []),
+    ...(failed > 0
+      ? [`${client}: ${failed} of ${tried}, ${[...new Set(Object.keys(errors).map(kind))].join(', ')}`]
+      : []),
+    ...(kept_broke > 0 ? [`${client}: kept connection broken ${kept_broke} times, ${kind(kept_error)}`] : []),
   ]);
 }
 
