@@ -92,10 +92,24 @@ export function podAddresses(): Promise<string> {
 }
 
 /** Segments one behind the other, until `stopped`. */
-async function segments(pod: string, args: string[], stopped: () => boolean): Promise<Probed[]> {
-  const seen: Probed[] = [];
-  while (!stopped()) seen.push(await probe(pod, ...args));
-  return seen;
+async function segments(pod: string, args: string[], stopped: () => boolean): Promise<Seen> {
+  const probed: Probed[] = [];
+  let blind = 0;
+  while (!stopped()) {
+    try {
+      probed.push(await probe(pod, ...args));
+    } catch {
+      // kubectl lost its stream: nobody knows what this client saw meanwhile.
+      blind++;
+    }
+  }
+  return { probed, blind };
+}
+
+interface Seen {
+  readonly probed: readonly Probed[];
+  /** Segments of which nothing came back. */
+  readonly blind: number;
 }
 
 /** An error without the addresses in front of it. */
@@ -120,8 +134,9 @@ function keptConnection(pod: string): { broken: () => boolean; end: () => void }
   });
   let ended = false;
   let broken = false;
-  child.on('exit', () => {
-    if (!ended) broken = true;
+  // The shell's own end is the connection's; any other is kubectl's.
+  child.on('exit', code => {
+    if (!ended && code === 0) broken = true;
   });
   return {
     broken: () => broken,
@@ -153,22 +168,26 @@ export function realTestbed(noise: Noise): Testbed {
         async finished(): Promise<Witnessed> {
           stop = true;
           const [byTcp, byUdp] = [await Promise.all(tcp), await Promise.all(udp)];
-          const [overTcp, overUdp] = [byTcp.flat(), byUdp.flat()];
+          const past = await directly;
+          const [overTcp, overUdp] = [byTcp, byUdp].map(list => list.flatMap(seen => seen.probed)) as [
+            Probed[],
+            Probed[],
+          ];
           const broken = pods.filter((_, i) => kept[i]?.broken());
           for (const connection of kept) connection.end();
-          const sum = (list: Probed[], field: 'new' | 'failed' | 'kept_broke') =>
+          const sum = (list: readonly Probed[], field: 'new' | 'failed' | 'kept_broke') =>
             list.reduce((total, one) => total + one[field], 0);
-          const past = (await directly).flat();
           return {
-            direct: `${sum(past, 'failed')} of ${sum(past, 'new')}`,
+            direct: `${sum(past.probed, 'failed')} of ${sum(past.probed, 'new')}`,
             tcp: sum(overTcp, 'new'),
             tcpFailed: sum(overTcp, 'failed'),
             udp: sum(overUdp, 'new'),
             udpFailed: sum(overUdp, 'failed'),
+            blind: [...byTcp, ...byUdp].reduce((total, seen) => total + seen.blind, 0),
             keptBroken: sum(overTcp, 'kept_broke') + broken.length,
             losses: [
-              ...pods.flatMap((pod, i) => lossesOf(`${pod} tcp`, byTcp[i] ?? [])),
-              ...pods.flatMap((pod, i) => lossesOf(`${pod} udp`, byUdp[i] ?? [])),
+              ...pods.flatMap((pod, i) => lossesOf(`${pod} tcp`, byTcp[i]?.probed ?? [])),
+              ...pods.flatMap((pod, i) => lossesOf(`${pod} udp`, byUdp[i]?.probed ?? [])),
               ...broken.map(pod => `${pod} tcp: the connection kept throughout broke`),
             ],
           };

@@ -57,6 +57,7 @@ export async function embeddedTestbed(mode: Mode, seed: number, nodes = 3): Prom
             udp: udp.attempted,
             udpFailed: udp.failed,
             keptBroken: kept.broken,
+            blind: 0,
             losses: [],
           };
         },

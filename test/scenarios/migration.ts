@@ -21,7 +21,7 @@ function expectOnly(truth: NodeTruth, mode: Mode): void {
   }
 }
 
-const NONE: Noise = { share: 0, kept: 0 };
+const NONE: Noise = { share: 0, kept: 0, blind: 0 };
 
 /** `proxyctl ... --format json` under the witness; every loss beyond the noise is a failure. */
 export async function withoutLoss(bed: Testbed, what: string, code: number, ...args: string[]): Promise<Row> {
@@ -30,12 +30,13 @@ export async function withoutLoss(bed: Testbed, what: string, code: number, ...a
   const seen = await witness.finished();
   const lost = `\n${seen.losses.join('\n')}`;
   expect(result.code, `${what}: exit code; it said\n${result.stderr}\n${result.stdout.slice(-3000)}`).toBe(code);
-  const { share, kept } = bed.noise ?? NONE;
+  const { share, kept, blind } = bed.noise ?? NONE;
   expect(seen.tcpFailed / seen.tcp, `${what}: share of failed TCP connections${lost}`).toBeLessThanOrEqual(share);
   expect(seen.udpFailed / Math.max(1, seen.udp), `${what}: share of failed UDP exchanges${lost}`).toBeLessThanOrEqual(
     share,
   );
   expect(seen.keptBroken, `${what}: kept connections broken${lost}`).toBeLessThanOrEqual(kept);
+  expect(seen.blind, `${what}: stretches of which a client brought no result`).toBeLessThanOrEqual(blind);
   expect(seen.tcp).toBeGreaterThan(50);
   return { what, ...seen, seconds: result.seconds, ...times(result.stdout) };
 }

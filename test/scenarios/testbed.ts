@@ -14,6 +14,8 @@ export interface Witnessed {
   udp: number;
   udpFailed: number;
   keptBroken: number;
+  /** Stretches of time of which a client brought no result. */
+  blind: number;
   /** UDP exchanges past every Service, straight to a server, that failed meanwhile: `0 of 90`. Absent where nobody asks so. */
   direct?: string;
   /** Where and how, one line each: `client-node2 udp: 5 of 90, i/o timeout`. */
@@ -27,6 +29,7 @@ export interface Witnessed {
 export interface Noise {
   readonly share: number;
   readonly kept: number;
+  readonly blind: number;
 }
 
 export interface Witness {
