@@ -78,7 +78,7 @@ async function probe(pod: string, ...args: string[]): Promise<Probed> {
 }
 
 /** One probe tells only when its time is over, so they follow one another in segments of this length. */
-const SEGMENT = '45s';
+const SEGMENT = '90s';
 /** Three nodes share two processors: what asks more often, or waits less, measures their load. A SYN that met no rules stays dead. */
 const PATIENCE = ['-for', SEGMENT, '-timeout', '3s', '-every'];
 const TCP = ['-target', '10.96.0.100:80', ...PATIENCE];
@@ -161,7 +161,7 @@ export function realTestbed(noise: Noise): Testbed {
       const udp = pods.map(pod => segments(pod, [...UDP, '500ms'], stopped));
       // Past every Service, to a server's own address: what is lost there, no rule has lost.
       const [server = ''] = (await podAddresses()).split(' ');
-      const directly = segments('client-node1', [...directUdp(server), '500ms'], stopped);
+      const directly = segments('client-node1', [...directUdp(server), '1s'], stopped);
       // The kept connections must stand before anything happens.
       await new Promise(resolve => setTimeout(resolve, 3000));
       return {

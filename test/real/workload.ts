@@ -13,7 +13,7 @@ const TEAMS = [
 type KubeJson = Record<string, unknown>;
 
 /** Servers and clients have their share of a node's one processor, whatever else starts there: else the witness measures hunger. */
-const RESOURCES = { requests: { cpu: '150m' } };
+const RESOURCES = { requests: { cpu: '50m' } };
 
 function pod(namespace: string, name: string, node: string): KubeJson {
   const container = { name: 'c', image: IMAGE, command: ['sleep', 'infinity'], resources: RESOURCES };
