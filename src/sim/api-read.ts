@@ -1,6 +1,6 @@
 // LIST and WATCH.
-import type { ServerResponse } from 'node:http';
 import { KINDS, type Kind, type KubeObject } from '../core/cluster.ts';
+import type { ApiAnswer } from './api-server.ts';
 import { fieldSelector, labelSelector } from './selectors.ts';
 import { badRequest, expired } from './status.ts';
 import { keyOf, type Store, type StoreEvent } from './store.ts';
@@ -64,7 +64,7 @@ export function serveWatch(
   store: Store,
   scope: Scope,
   query: URLSearchParams,
-  io: { response: ServerResponse; timers: Timers },
+  io: { response: ApiAnswer; timers: Timers },
 ): void {
   const { response, timers } = io;
   const filter = filterOf(query) ?? (() => true);

@@ -1,5 +1,5 @@
 // The Kubernetes API over real HTTP on the loopback.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { KINDS, type Kind, type KubeObject } from '../core/cluster.ts';
 import type { ApiFaults } from './api-faults.ts';
@@ -11,6 +11,29 @@ import { type LogBook, serveLog } from './pod-logs.ts';
 import type { DeleteOptions, Registry } from './registry.ts';
 import { badRequest, forbidden, groupOf, StatusError } from './status.ts';
 import type { Timers } from './timers.ts';
+
+/** A request as it came, whole. */
+export interface ApiCall {
+  readonly method: string;
+  /** Path with its query. */
+  readonly url: string;
+  /** By name in small letters. */
+  readonly headers: Readonly<Record<string, readonly string[] | undefined>>;
+  readonly body: string;
+}
+
+/** Where the answer goes: what is needed of Node's ServerResponse. */
+export interface ApiAnswer {
+  readonly headersSent: boolean;
+  readonly destroyed: boolean;
+  setHeader(name: string, value: string): unknown;
+  writeHead(status: number, headers: Record<string, string>): unknown;
+  flushHeaders(): void;
+  write(chunk: string | Uint8Array): boolean;
+  end(text?: string): unknown;
+  destroy(): unknown;
+  on(event: 'close', listener: () => void): unknown;
+}
 
 interface ApiParts {
   readonly registry: Registry;
@@ -52,16 +75,19 @@ export class ApiServer {
   constructor(parts: ApiParts) {
     this.parts = parts;
     this.server = createServer((request, response) => {
-      this.serve(request, response).catch((error: unknown) => refuse(response, error));
+      callOf(request).then(
+        call => this.answer(call, response),
+        () => response.destroy(),
+      );
     });
     this.server.keepAliveTimeout = 60_000;
   }
 
-  private tell(request: IncomingMessage, target: Target, { code, object }: Answer): void {
+  private tell(request: ApiCall, target: Target, { code, object }: Answer): void {
     const made = isRecord(object) && isRecord(object.metadata) ? object.metadata.name : undefined;
     const name = target.name ?? (typeof made === 'string' ? made : undefined);
-    const userAgent = request.headers['user-agent'] ?? '';
-    this.parts.hear(whoAsks(request), askedFor(request, target), { code, name, userAgent });
+    const userAgent = request.headers['user-agent']?.[0] ?? '';
+    this.parts.hear(whoAsks(request.headers), askedFor(request, target), { code, name, userAgent });
   }
 
   /** Resolves with the address. */
@@ -82,22 +108,30 @@ export class ApiServer {
     });
   }
 
-  private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'http://localhost');
+  /** Answers a request, over whatever it came. Never rejects. */
+  async answer(request: ApiCall, response: ApiAnswer): Promise<void> {
+    try {
+      await this.serve(request, response);
+    } catch (error) {
+      refuse(response, error);
+    }
+  }
+
+  private async serve(request: ApiCall, response: ApiAnswer): Promise<void> {
+    const url = new URL(request.url, 'http://localhost');
     const path = url.pathname.replace(/\/+$/, '') || '/';
-    const body = await readBody(request);
     if (/^\/(readyz|livez|healthz)/.test(path)) return sendText(response, 'ok');
     const document = request.method === 'GET' ? discovery(path) : undefined;
     if (document) return sendJson(response, 200, document);
     if (path === '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews')
-      return this.review(parseJson(body), whoAsks(request), response);
-    if (/protobuf|cbor/.test(request.headers['content-type'] ?? '')) {
+      return this.review(parseJson(request.body), whoAsks(request.headers), response);
+    if (/protobuf|cbor/.test(contentTypeOf(request))) {
       throw new StatusError(415, 'UnsupportedMediaType', 'the simulated API server takes JSON only');
     }
     const target = targetOf(path, url.searchParams);
     if (!target) throw new StatusError(404, 'NotFound', 'the server could not find the requested resource');
     try {
-      await this.guarded(request, response, target, body);
+      await this.guarded(request, response, target);
     } catch (error) {
       if (error instanceof StatusError) this.tell(request, target, { code: error.code, object: error.body });
       throw error;
@@ -105,14 +139,9 @@ export class ApiServer {
   }
 
   /** The request with what is to go wrong with it. */
-  private async guarded(
-    request: IncomingMessage,
-    response: ServerResponse,
-    target: Target,
-    body: string,
-  ): Promise<void> {
+  private async guarded(request: ApiCall, response: ApiAnswer, target: Target): Promise<void> {
     const asked = askedFor(request, target);
-    const who = whoAsks(request);
+    const who = whoAsks(request.headers);
     const hits = this.parts.faults.hit(asked);
     const delay = Math.max(0, ...hits.map(hit => hit.delayMs ?? 0));
     if (delay > 0) await new Promise<void>(resolve => this.parts.timers.after(delay, resolve));
@@ -121,22 +150,20 @@ export class ApiServer {
     if (status !== undefined) throw faultStatus(status);
     if (!this.allows(who, asked)) throw forbidden({ user: who.user, ...asked });
     if (hits.some(hit => hit.lostAnswer)) {
-      this.carryOut(request, undefined, target, body);
+      this.carryOut(request, undefined, target);
       return void response.destroy();
     }
-    this.carryOut(request, response, target, body);
+    this.carryOut(request, response, target);
   }
 
-  private carryOut(request: IncomingMessage, response: ServerResponse | undefined, target: Target, body: string): void {
-    const { method = '', headers } = request;
-    const answer =
-      method === 'GET' ? this.read(response, target) : this.write(method, headers['content-type'] ?? '', target, body);
+  private carryOut(request: ApiCall, response: ApiAnswer | undefined, target: Target): void {
+    const answer = request.method === 'GET' ? this.read(response, target) : this.write(request, target);
     this.tell(request, target, answer ?? { code: 200, object: {} });
     if (answer && response) sendJson(response, answer.code, answer.object);
   }
 
   /** Nothing when the answer is a stream, which has begun then. */
-  private read(response: ServerResponse | undefined, target: Target): Answer | undefined {
+  private read(response: ApiAnswer | undefined, target: Target): Answer | undefined {
     if (!response) return undefined;
     const { kind, name, namespace, query, subresource } = target;
     const { registry, logs, timers } = this.parts;
@@ -157,7 +184,8 @@ export class ApiServer {
     return { code: 200, object };
   }
 
-  private write(method: string, contentType: string, target: Target, body: string): Answer {
+  private write(request: ApiCall, target: Target): Answer {
+    const { method, body } = request;
     const { registry } = this.parts;
     const { kind, namespace, name, subresource } = target;
     if (method === 'POST' && name === undefined) {
@@ -171,7 +199,7 @@ export class ApiServer {
     const status = subresource === 'status';
     if (method === 'PUT') return { code: 200, object: registry.update(where, objectOf(body), status) };
     if (method === 'PATCH') {
-      return { code: 200, object: registry.patch(where, contentType.split(';')[0] ?? '', parseJson(body), status) };
+      return { code: 200, object: registry.patch(where, contentTypeOf(request), parseJson(body), status) };
     }
     if (method !== 'DELETE') throw methodNotAllowed();
     const { metadata } = registry.read(where);
@@ -197,7 +225,7 @@ export class ApiServer {
     return !this.parts.faults.denied(asked) && this.parts.authorizer.allows(who, asked);
   }
 
-  private review(given: unknown, who: Who, response: ServerResponse): void {
+  private review(given: unknown, who: Who, response: ApiAnswer): void {
     const spec = isRecord(given) && isRecord(given.spec) ? given.spec : {};
     const asked = isRecord(spec.resourceAttributes) ? spec.resourceAttributes : {};
     const text = (key: string) => (typeof asked[key] === 'string' ? asked[key] : '');
@@ -225,14 +253,14 @@ function targetOf(path: string, query: URLSearchParams): Target | undefined {
   return { kind, namespace: inside ? parts[1] : undefined, name, subresource, query };
 }
 
-function verbOf({ method }: IncomingMessage, { name, query }: Target): string {
+function verbOf({ method }: ApiCall, { name, query }: Target): string {
   if (method === 'GET') return name !== undefined ? 'get' : query.has('watch') ? 'watch' : 'list';
   const verbs: Record<string, string> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
-  return verbs[method ?? ''] ?? 'get';
+  return verbs[method] ?? 'get';
 }
 
 /** A request as it is authorized: a namespace is in itself, and a list may be held to one name. */
-function askedFor(request: IncomingMessage, target: Target): Asked {
+function askedFor(request: ApiCall, target: Target): Asked {
   const { kind, name, query } = target;
   return {
     verb: verbOf(request, target),
@@ -272,10 +300,16 @@ function faultStatus(status: number): StatusError {
   return new StatusError(status, FAULT_REASONS[status] ?? 'InternalError', `simulated fault: HTTP ${status}`);
 }
 
-async function readBody(request: IncomingMessage): Promise<string> {
+async function callOf(request: IncomingMessage): Promise<ApiCall> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString();
+  const { method = '', url = '/', headersDistinct: headers } = request;
+  return { method, url, headers, body: Buffer.concat(chunks).toString() };
+}
+
+/** Without parameters, such as the character set. */
+function contentTypeOf({ headers }: ApiCall): string {
+  return headers['content-type']?.[0]?.split(';')[0] ?? '';
 }
 
 function parseJson(body: string): unknown {
@@ -294,17 +328,17 @@ function objectOf(body: string): KubeObject {
   return object as KubeObject;
 }
 
-function sendJson(response: ServerResponse, code: number, body: object): void {
+function sendJson(response: ApiAnswer, code: number, body: object): void {
   response.writeHead(code, { 'content-type': 'application/json' });
   response.end(JSON.stringify(body));
 }
 
-function sendText(response: ServerResponse, text: string): void {
+function sendText(response: ApiAnswer, text: string): void {
   response.writeHead(200, { 'content-type': 'text/plain' });
   response.end(text);
 }
 
-function refuse(response: ServerResponse, error: unknown): void {
+function refuse(response: ApiAnswer, error: unknown): void {
   if (response.headersSent || response.destroyed) return void response.destroy();
   const known =
     error instanceof StatusError

@@ -1,5 +1,4 @@
 // Who may do what, as the API server's RBAC authorizer decides it: Role, ClusterRole and their bindings.
-import type { IncomingMessage } from 'node:http';
 import type { KubeObject } from '../core/cluster.ts';
 
 export interface Who {
@@ -34,10 +33,10 @@ interface Subject {
 export const USER = 'simulated-admin';
 
 /** Who asks, by the headers of impersonation. */
-export function whoAsks({ headers, headersDistinct }: IncomingMessage): Who {
-  const user = headers['impersonate-user'];
-  if (typeof user !== 'string') return { user: USER, groups: ['system:masters', 'system:authenticated'] };
-  return { user, groups: [...(headersDistinct['impersonate-group'] ?? []), 'system:authenticated'] };
+export function whoAsks(headers: Readonly<Record<string, readonly string[] | undefined>>): Who {
+  const user = headers['impersonate-user']?.[0];
+  if (user === undefined) return { user: USER, groups: ['system:masters', 'system:authenticated'] };
+  return { user, groups: [...(headers['impersonate-group'] ?? []), 'system:authenticated'] };
 }
 
 const KINDS = new Set(['Role', 'ClusterRole', 'RoleBinding', 'ClusterRoleBinding']);

@@ -82,7 +82,11 @@ export class Kernel {
   }
 
   connect(connection: Connection): Fate {
-    if (!this.conntrack.open()) return { kind: 'timeout' };
+    return this.conntrack.open() ? this.fateOf(connection) : { kind: 'timeout' };
+  }
+
+  /** What the rules would do with a connection; leaves no trace. */
+  fateOf(connection: Connection): Fate {
     const { nftables, iptables } = this.hooks;
     const order = nftables > iptables ? [this.byNft, this.byIptables] : [this.byIptables, this.byNft];
     for (const hook of order) {

@@ -1,6 +1,6 @@
 // Logs of containers, and how the API hands them out.
-import type { ServerResponse } from 'node:http';
 import type { KubeObject } from '../core/cluster.ts';
+import type { ApiAnswer } from './api-server.ts';
 import { badRequest, StatusError } from './status.ts';
 
 interface Line {
@@ -65,7 +65,7 @@ export class LogBook {
 }
 
 /** Answers GET pods/<name>/log. @throws StatusError 400 as the real server does for what has no log yet. */
-export function serveLog(book: LogBook, pod: KubeObject, query: URLSearchParams, response: ServerResponse): void {
+export function serveLog(book: LogBook, pod: KubeObject, query: URLSearchParams, response: ApiAnswer): void {
   const name = containerOf(pod, query.get('container'));
   const previous = query.get('previous') === 'true';
   const log = book.find(pod.metadata.uid ?? '', name, previous);
@@ -117,9 +117,9 @@ class LogWriter {
   private left: number;
   private readonly stamped: boolean;
   private readonly log: ContainerLog;
-  private readonly response: ServerResponse;
+  private readonly response: ApiAnswer;
 
-  constructor(log: ContainerLog, query: URLSearchParams, response: ServerResponse) {
+  constructor(log: ContainerLog, query: URLSearchParams, response: ApiAnswer) {
     this.log = log;
     this.response = response;
     this.stamped = query.get('timestamps') === 'true';

@@ -3,7 +3,7 @@ import { stringify } from 'yaml';
 import type { Kind, KubeObject } from '../core/cluster.ts';
 import type { Mode } from '../core/mode.ts';
 import type { DenyRule } from './api-faults.ts';
-import { type Answered, ApiServer } from './api-server.ts';
+import { type Answered, type ApiAnswer, type ApiCall, ApiServer } from './api-server.ts';
 import { type Asked, Authorizer, USER, type Who } from './authorizer.ts';
 import { buildCluster } from './build.ts';
 import { DaemonSetController } from './daemonset-controller.ts';
@@ -16,7 +16,7 @@ import type { SimNode } from './node.ts';
 import { LogBook } from './pod-logs.ts';
 import { Random } from './random.ts';
 import { Registry } from './registry.ts';
-import { Services } from './services.ts';
+import { Services, type ServiceView } from './services.ts';
 import { Store } from './store.ts';
 import { Timers } from './timers.ts';
 import { clusterCIDR, placeNodes } from './topology.ts';
@@ -32,7 +32,7 @@ export type { RunWatcher, SimOptions, Speed } from './world.ts';
 export type RequestListener = (who: Who, asked: Asked, answered: Answered) => void;
 
 export interface Sim {
-  /** `http://127.0.0.1:<port>`. */
+  /** `http://127.0.0.1:<port>`, or what was given. */
   readonly url: string;
   /** YAML with the context `simulated`. */
   kubeconfig(): string;
@@ -45,6 +45,8 @@ export interface Sim {
   readonly registry: Registry;
   readonly traffic: Traffic;
   readonly fault: Faults;
+  /** Service ports as every kube-proxy should have them. */
+  services(): ServiceView;
   /** Refuses requests as the real server does without a role for them; returns what allows them again. */
   deny(rule: DenyRule): () => void;
   /** `kubectl apply` of what is not there yet, RBAC objects included: whoever is impersonated has the rights of these alone. */
@@ -57,6 +59,8 @@ export interface Sim {
   removeNode(name: string): void;
   /** The node's kernel is emptied, its pods start again. */
   reboot(node: string): void;
+  /** A request without a connection, for those who bring their own. */
+  answer(call: ApiCall, answer: ApiAnswer): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -89,7 +93,7 @@ export async function createSim(options: SimOptions = {}): Promise<Sim> {
     for (const listener of listeners) listener(who, asked, answered);
   };
   const api = new ApiServer({ registry, logs, faults: faults.requests, authorizer, hear, timers, unreachable });
-  const url = await api.listen(given.port);
+  const url = options.url ?? (await api.listen(given.port));
   const close = async () => {
     traffic.stop();
     fleet.close();
@@ -113,6 +117,7 @@ export async function createSim(options: SimOptions = {}): Promise<Sim> {
     registry,
     traffic,
     fault: faults,
+    services: () => world.services.current(),
     deny: rule => faults.requests.deny(rule),
     apply(objects) {
       for (const object of authorizer.grant(objects)) {
@@ -131,6 +136,7 @@ export async function createSim(options: SimOptions = {}): Promise<Sim> {
       traffic.forget(name);
       fleet.kubelet(name).reboot();
     },
+    answer: (call, answer) => api.answer(call, answer),
     close,
   };
 }

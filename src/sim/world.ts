@@ -73,6 +73,8 @@ export interface SimOptions {
   runWatcher?: RunWatcher;
   /** 0 for any free one. */
   port?: number;
+  /** Listens on no port: who gives its name hands requests to `answer`. */
+  url?: string;
   controlPlane?: number;
   zones?: number;
 }
