@@ -9,7 +9,9 @@ const KEY = 'record.json';
 
 /** The record of the run that the cluster bears, its latest revision; undefined without a run. Throws on one of another version. */
 export async function findRecord(cluster: Cluster): Promise<RunRecord | undefined> {
-  if (!(await cluster.get({ kind: 'Namespace', name: NAMESPACE }))) return undefined;
+  const namespace = await cluster.get({ kind: 'Namespace', name: NAMESPACE });
+  // Our namespace is the last thing that a run takes away: when it goes, all else is as it was.
+  if (!namespace || namespace.metadata.deletionTimestamp) return undefined;
   const selector = `${LABEL_PART}=${PARTS.record}`;
   let latest: RunRecord | undefined;
   for await (const map of cluster.list('ConfigMap', { namespace: NAMESPACE, labelSelector: selector })) {
