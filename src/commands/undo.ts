@@ -2,6 +2,7 @@ import type { Cluster } from '../core/cluster.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { RunRecord } from '../core/run-state.ts';
+import { parseConfig } from '../drivers/config-text.ts';
 import { realClock } from '../run/clock.ts';
 import type { Engine } from '../run/engine.ts';
 import { finalize, rollback } from '../run/give-back.ts';
@@ -36,7 +37,12 @@ export async function rollbackCommand(io: CommandIo, options: UndoOptions): Prom
 
 export async function finalizeCommand(io: CommandIo, options: UndoOptions): Promise<number> {
   const check: Undo['check'] = (record, inventory) => {
-    const open = inventory.nodes.filter(n => n.proxyPod && n.os === 'linux' && n.mode !== record.plan.to);
+    const shared = parseConfig(inventory.proxy.configMap?.text ?? '').mode;
+    // A finalize that was left goes on: the node it had in hand may have no kube-proxy that could tell its mode.
+    const left = (mode: string) => shared === record.plan.to && mode === 'unknown';
+    const open = inventory.nodes.filter(
+      n => n.proxyPod && n.os === 'linux' && n.mode !== record.plan.to && !left(n.mode),
+    );
     if (open.length > 0) {
       const names = open.map(n => `${n.name} (${n.mode})`).join(', ');
       const message = `not every node serves in mode ${record.plan.to}: ${names}; finalize would switch them with a gap; migrate them first`;

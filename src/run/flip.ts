@@ -163,7 +163,12 @@ function safePoint(flip: Flip): void {
   if (flip.direction === 'forward' && flip.engine.stop.aborted) throw new Halt('stopped', 'stopped by the operator');
 }
 
-async function step<T>(flip: Flip, id: Step, perform: () => Promise<T>): Promise<T> {
+/** Performs a step: its intent is on the disk before it begins, and what came of it after. */
+export async function step<T>(
+  flip: Pick<Flip, 'engine' | 'batch' | 'node'>,
+  id: Step,
+  perform: () => Promise<T>,
+): Promise<T> {
   const { journal, run } = flip.engine;
   const at = { batch: flip.batch, node: flip.node.name, step: id };
   journal.append({ event: 'step-intended', ...at, to: flip.node.to });

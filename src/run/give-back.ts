@@ -1,15 +1,14 @@
 // What rollback and finalize share: nodes return to the original DaemonSet, and nothing of ours stays.
 
+import type { KubeObject } from '../core/cluster.ts';
 import type { FlipNode } from '../core/driver.ts';
-import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Mode } from '../core/mode.ts';
-import { LABEL_MODE } from '../core/names.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { scopeOfNode } from '../core/scope.ts';
 import { type Engine, judgeUntilPassed, lookAt, Red } from './engine.ts';
-import { flipNode } from './flip.ts';
+import { flipNode, step } from './flip.ts';
 import type { NodeWatch } from './node-watch.ts';
-import { type Ending, phase } from './phase.ts';
+import { type Ending, phase, refuseCommitted } from './phase.ts';
 import { startSweep } from './sweeper.ts';
 import { Watches } from './watches.ts';
 
@@ -17,10 +16,7 @@ import { Watches } from './watches.ts';
 export async function rollback(engine: Engine, only?: string): Promise<Ending> {
   const { run } = engine;
   const watches = new Watches(engine);
-  if (await engine.driver.committed(run)) {
-    const message = 'finalize has begun: the shared configuration says the new mode, and undo is a new migration';
-    throw new ProxyctlError(`${message}; end it with 'proxyctl finalize'`, EXIT.stalePlan);
-  }
+  await refuseCommitted(engine);
   try {
     const ending = await putBack(engine, watches, ({ node }) => only === undefined || node.name === only);
     if (ending) return ending;
@@ -84,20 +80,24 @@ export async function finalize(engine: Engine): Promise<Ending> {
   try {
     const nodes = run.plan.batches.flatMap(b => b.nodes.map(n => ({ name: n.name, batch: b.id })));
     watches.prefetch(nodes[0]?.name);
+    // Whoever goes on finds nodes that were given back already; without a label they serve in the new mode as well.
+    for (const { name } of nodes) engine.expectedModes.set(name, run.plan.to);
     await phase(engine, 'commit', 'the shared configuration', () => driver.commit(run));
     for (const [index, { name, batch }] of nodes.entries()) {
       if (engine.stop.aborted) return { ...stopped(), next: "'proxyctl finalize' goes on" };
       const object = await run.cluster.get({ kind: 'Node', name });
-      if (!object || modeLabel(object) === undefined) continue;
+      if (!object || !isOpen(object)) continue;
       const watch = await watches.of(name);
       watches.prefetch(nodes[index + 1]?.name);
       journal.append({ event: 'waiting', node: name, for: 'a plain restart under the original DaemonSet' });
       await watched(watch);
       const node: FlipNode = { name, from: run.plan.to, to: run.plan.to, home: 'original' };
-      await driver.release(run, node);
+      const at = { engine, batch, node };
+      await step(at, 'release', () => driver.release(run, node));
       const asked = watch.now();
-      await driver.handOver(run, node);
-      await steady(engine, watch, run.plan.to, asked);
+      await step(at, 'hand-over', () => driver.handOver(run, node));
+      await step(at, 'verify', () => steady(engine, watch, run.plan.to, asked));
+      await driver.mark(run, node, 'done');
       journal.append({ event: 'node-back', batch, node: name, mode: run.plan.to });
       watches.leave(name);
     }
@@ -165,11 +165,17 @@ async function openNodes(engine: Engine): Promise<OpenNode[]> {
       const object = await engine.run.cluster.get({ kind: 'Node', name: planned.name });
       if (!object) continue;
       const node: FlipNode = { name: planned.name, from: engine.run.plan.to, to: planned.from, home: 'original' };
-      if (object.metadata.labels?.[LABEL_MODE] !== undefined) open.push({ node, batch: batch.id, touched: 'flipped' });
+      if (isOpen(object)) open.push({ node, batch: batch.id, touched: 'flipped' });
       else if (nodeState(object)?.step === 'warm') open.push({ node, batch: batch.id, touched: 'warmed' });
     }
   }
   return open;
+}
+
+/** Ours, or given back by a run that ended before anybody had looked at it. */
+function isOpen(node: KubeObject): boolean {
+  const step = nodeState(node)?.step;
+  return modeLabel(node) !== undefined || step === 'release' || step === 'hand-over';
 }
 
 /** A node whose own kube-proxy was never released: only what the warm one brought has to go. */

@@ -11,6 +11,7 @@ export interface JournalFile extends Journal {
 /** Events that must be on the disk before their effect begins. */
 const DURABLE: ReadonlySet<RunEvent['event']> = new Set([
   'run-opened',
+  'phase-started',
   'step-intended',
   'step-failed',
   'batch-done',

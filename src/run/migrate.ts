@@ -7,7 +7,7 @@ import { type Engine, Halt, type JudgeOptions, judgeUntilPassed, lookAt, Red } f
 import { flipNode } from './flip.ts';
 import { doneEnding, newcomers } from './newcomers.ts';
 import { answerRed, GO_ON_OR_BACK } from './on-red.ts';
-import { type Ending, phase } from './phase.ts';
+import { type Ending, phase, refuseCommitted } from './phase.ts';
 import { Watches } from './watches.ts';
 
 /** Walks the plan. Nodes that are done already are left alone, so the same call goes on after a halt. */
@@ -15,17 +15,26 @@ export async function migrate(engine: Engine): Promise<Ending> {
   const { journal, run, driver } = engine;
   const watches = new Watches(engine);
   const order = run.plan.batches.flatMap(b => b.nodes.map(n => n.name));
+  await refuseCommitted(engine);
   try {
     watches.prefetch(order[0]);
     await phase(engine, 'prepare', 'objects of the run', () => driver.prepare(run));
-    for (const batch of run.plan.batches) {
+    const begun = await labelled(engine);
+    for (const [index, batch] of run.plan.batches.entries()) {
       try {
         journal.append({ event: 'batch-started', batch: batch.id });
         for (const service of batch.services) engine.exposed.add(service);
         const before = await rememberAll(engine, questions(engine, new Map()));
-        for (const node of batch.nodes) await one(engine, watches, batch, node, order[order.indexOf(node.name) + 1]);
-        journal.append({ event: 'waiting', for: `the gates after ${batch.id}` });
-        await judgeUntilPassed(engine, questions(engine, before));
+        let flipped = false;
+        for (const node of batch.nodes) {
+          if (await one(engine, watches, batch, node, order[order.indexOf(node.name) + 1])) flipped = true;
+        }
+        // A later batch had begun when the run was left, so these gates were passed; now they would see its node in hand.
+        const passed = run.plan.batches.slice(index + 1).some(later => later.nodes.some(n => begun.has(n.name)));
+        if (flipped || !passed) {
+          journal.append({ event: 'waiting', for: `the gates after ${batch.id}` });
+          await judgeUntilPassed(engine, questions(engine, before));
+        }
         journal.append({ event: 'batch-done', batch: batch.id, exposed: batch.exposedAfter });
       } catch (error) {
         if (!(error instanceof Red)) throw error;
@@ -42,13 +51,21 @@ export async function migrate(engine: Engine): Promise<Ending> {
   }
 }
 
+/** The nodes that bear our label by now: done, or in hand when the run was left. */
+async function labelled(engine: Engine): Promise<ReadonlySet<string>> {
+  const names = new Set<string>();
+  for await (const node of engine.run.cluster.list('Node')) if (modeLabel(node)) names.add(node.metadata.name);
+  return names;
+}
+
+/** Flips a node of the plan; false when that was done before. */
 async function one(
   engine: Engine,
   watches: Watches,
   batch: Batch,
   planned: PlannedNode,
   following: string | undefined,
-): Promise<void> {
+): Promise<boolean> {
   const { run } = engine;
   if (engine.stop.aborted) throw new Halt('stopped', 'stopped by the operator');
   const object = await run.cluster.get({ kind: 'Node', name: planned.name });
@@ -62,7 +79,7 @@ async function one(
   const flipped = modeLabel(object) === run.plan.to && state?.step === 'done';
   if (flipped) {
     engine.expectedModes.set(planned.name, run.plan.to);
-    return;
+    return false;
   }
   const node: FlipNode = { name: planned.name, from: planned.from, to: run.plan.to, home: 'mode' };
   const watch = await watches.of(planned.name);
@@ -77,6 +94,7 @@ async function one(
       resumed: modeLabel(object) !== undefined,
       onReleased,
     });
+    return true;
   } finally {
     watches.stop(planned.name);
   }
