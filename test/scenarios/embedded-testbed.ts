@@ -64,20 +64,23 @@ export async function embeddedTestbed(mode: Mode, seed: number, nodes = 3): Prom
       };
     },
     truth: async () => sim.nodes.map(node => truthOf(sim, node.name)),
-    async objects() {
-      const entries = sim.store.dump().filter(object => KINDS.has(object.kind));
-      return new Map(
-        entries.map(({ revision: _revision, ...object }) => [
-          `${object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`,
-          comparable(object),
-        ]),
-      );
-    },
+    objects: async () => objectsOf(sim),
     close: () => sim.close(),
   };
 }
 
-function truthOf(sim: Sim, name: string): NodeTruth {
+/** Every object that matters, as comparable text. */
+export function objectsOf(sim: Sim): Map<string, string> {
+  const entries = sim.store.dump().filter(object => KINDS.has(object.kind));
+  return new Map(
+    entries.map(({ revision: _revision, ...object }) => [
+      `${object.kind} ${object.metadata.namespace ?? ''}/${object.metadata.name}`,
+      comparable(object),
+    ]),
+  );
+}
+
+export function truthOf(sim: Sim, name: string): NodeTruth {
   const node = sim.node(name);
   const run = (program: string, ...args: string[]) => runTool(node.kernel, program, args).stdout;
   const saved = `${run('iptables-nft-save')}${run('ip6tables-nft-save')}`;

@@ -13,7 +13,7 @@ export interface Row extends Witnessed {
 }
 
 /** Modes whose traces may stay on a node that serves in `mode`: none but its own. Shared chains count for the mode served. */
-function expectOnly(truth: NodeTruth, mode: Mode): void {
+export function expectOnly(truth: NodeTruth, mode: Mode): void {
   expect(truth.mode, `${truth.name} serves in`).toBe(mode);
   expect(truth.rules[mode], `rules of ${mode} on ${truth.name}`).not.toEqual([]);
   for (const other of (['iptables', 'ipvs', 'nftables'] as const).filter(m => m !== mode)) {

@@ -1,0 +1,147 @@
+// The invariants of a run, checked while it runs: on every line of a journal, every write, and after everything that happened.
+import type { KubeObject } from '../../src/core/cluster.ts';
+import type { RunEvent } from '../../src/core/journal.ts';
+import type { Mode } from '../../src/core/mode.ts';
+import { LABEL_PART, NAMESPACE, PARTS } from '../../src/core/names.ts';
+import { modeLabel, nodeState } from '../../src/core/run-state.ts';
+import type { ApiCall } from '../../src/sim/api-server.ts';
+import type { Sim } from '../../src/sim/sim.ts';
+import { Changes, unserved } from './kernel-truth.ts';
+import { Order } from './order.ts';
+import type { Listener, SimProcess } from './sim-process.ts';
+import type { VirtualTime } from './virtual-time.ts';
+
+/** A write to the cluster by one of the processes. */
+export interface Write {
+  readonly process: SimProcess;
+  readonly method: string;
+  /** `nodes`, `pods`. */
+  readonly resource: string;
+  readonly namespace: string | undefined;
+  readonly name: string;
+  readonly body: unknown;
+  /** The node as it is now, for writes to one. */
+  readonly object: KubeObject | undefined;
+}
+
+const ORIGINAL = 'kube-proxy';
+
+export class Checker implements Listener {
+  readonly broken: string[] = [];
+  readonly order: Order;
+  /** Nodes that something was done to which takes their rules whatever proxyctl does. */
+  readonly exempt = new Set<string>();
+  /** Processes by the order of their epochs; a later one is newer. */
+  private readonly epochs: SimProcess[] = [];
+  private readonly superseded = new Set<SimProcess>();
+  private readonly changes = new Changes();
+  private readonly sim: Sim;
+  private readonly from: Mode;
+  private readonly time: VirtualTime;
+  private committed = false;
+
+  constructor(sim: Sim, from: Mode, to: Mode, time: VirtualTime) {
+    this.sim = sim;
+    this.from = from;
+    this.time = time;
+    this.order = new Order(to, text => this.violation(text));
+    sim.store.subscribe(event => {
+      if (event.kind === 'Node' || event.kind === 'Pod') this.oneInFlight();
+    });
+  }
+
+  /** @throws Error with all that was broken. */
+  assert(): void {
+    if (this.broken.length > 0) throw new Error(`invariants broken:\n${this.broken.slice(0, 12).join('\n')}`);
+  }
+
+  journal(process: SimProcess, event: RunEvent, durable: boolean): void {
+    if (durable) this.order.durable(process, event);
+    else this.order.appended(process, event);
+  }
+
+  wrote(process: SimProcess, call: ApiCall, status: number): void {
+    const write = writeOf(process, call);
+    if (!write || status >= 300 || status === 0) return;
+    if (write.resource === 'leases') this.leased(write);
+    const owned = isOwned(write);
+    if (owned && this.superseded.has(process))
+      this.violation(`I5: ${process.name} wrote ${write.method} ${write.resource}/${write.name} after a newer epoch`);
+    if (owned) {
+      const at = this.epochs.indexOf(process);
+      for (const older of this.epochs.slice(0, at)) this.superseded.add(older);
+    }
+    if (owned && !this.recorded())
+      this.violation(`I4: ${write.resource}/${write.name} written before the run's record`);
+    if (write.resource === 'configmaps' && write.name === ORIGINAL) this.committed = true;
+    const object = write.resource === 'nodes' ? this.sim.store.get('Node', undefined, write.name) : undefined;
+    this.order.wrote({ ...write, object });
+  }
+
+  /** After everything that happened. */
+  look(): void {
+    for (const node of this.sim.nodes) {
+      const managed = [...node.processes].filter(p => p.managed);
+      if (managed.length > 1) this.violation(`two kube-proxies of DaemonSets run on ${node.name}`);
+      for (const { podName, mode } of managed) this.modeOf(node.name, podName, mode);
+      if (node.down || this.exempt.has(node.name) || !this.changes.since(node.kernel)) continue;
+      const lost = unserved(this.sim, node);
+      if (lost.length > 0) this.violation(`no rule on ${node.name} for ${lost.length} Services: ${lost[0]}`);
+    }
+  }
+
+  private leased({ process }: Pick<Write, 'process'>): void {
+    if (!this.epochs.includes(process)) this.epochs.push(process);
+  }
+
+  /** The original's configuration says the old mode until finalize: whatever restarts keeps its mode. */
+  private modeOf(node: string, pod: string, mode: Mode): void {
+    if (this.committed || pod.startsWith('kube-proxy-iptables-') || pod.startsWith('kube-proxy-ipvs-')) return;
+    if (pod.startsWith('kube-proxy-nftables-') || mode === this.from) return;
+    this.violation(`I9: the original kube-proxy on ${node} runs in mode ${mode}`);
+  }
+
+  private oneInFlight(): void {
+    const warmed = new Set(
+      this.sim.store
+        .list('Pod', 'kube-system')
+        .filter(pod => pod.metadata.labels?.[LABEL_PART] === PARTS.warm)
+        .map(pod => String(pod.spec.nodeName)),
+    );
+    const open = this.sim.store.list('Node').filter(node => warmed.has(node.metadata.name) || isOpen(node));
+    if (open.length <= 1) return;
+    this.violation(`I1: in flight at once: ${open.map(n => n.metadata.name).join(', ')}`);
+  }
+
+  private recorded(): boolean {
+    return this.sim.store.list('ConfigMap', NAMESPACE).some(map => map.metadata.labels?.[LABEL_PART] === PARTS.record);
+  }
+
+  private violation(text: string): void {
+    const line = `${(this.time.elapsed / 1000).toFixed(2)} s: ${text}`;
+    if (!this.broken.some(other => other.endsWith(text))) this.broken.push(line);
+  }
+}
+
+/** Between two modes, or in a new one that is not proven yet. */
+function isOpen(node: KubeObject): boolean {
+  const label = modeLabel(node);
+  const step = nodeState(node)?.step;
+  if (label === undefined) return step === 'release' || step === 'hand-over';
+  return label === 'none' || step !== 'done';
+}
+
+/** What an older epoch must never write: nodes, and kube-proxy's own objects. */
+function isOwned({ resource, namespace, name }: Omit<Write, 'object'>): boolean {
+  return resource === 'nodes' || (namespace === 'kube-system' && name === ORIGINAL);
+}
+
+function writeOf(process: SimProcess, { method, url, body }: ApiCall): Omit<Write, 'object'> | undefined {
+  const path = url.replace(/\?.*/, '');
+  const [, namespace, resource = '', named] =
+    /^\/(?:api\/v1|apis\/[^/]+\/[^/]+)(?:\/namespaces\/([^/]+)(?=\/[^/]+))?\/([^/]+)(?:\/([^/]+))?$/.exec(path) ?? [];
+  if (resource === '') return undefined;
+  const parsed: unknown = body === '' ? undefined : JSON.parse(body);
+  const created = method === 'POST' ? (parsed as KubeObject).metadata.name : undefined;
+  return { process, method, resource, namespace, name: named ?? created ?? '', body: parsed };
+}

@@ -1,0 +1,156 @@
+// In which order things may happen: what the end state does not show.
+import type { RunEvent } from '../../src/core/journal.ts';
+import type { Mode } from '../../src/core/mode.ts';
+import { ANNOTATION_EPOCH, LABEL_MODE } from '../../src/core/names.ts';
+import { nodeState } from '../../src/core/run-state.ts';
+import { GATES } from '../../src/gates/index.ts';
+import type { Write } from './checker.ts';
+import type { SimProcess } from './sim-process.ts';
+
+/** What a way back must still wait for. */
+const READINESS: readonly string[] = ['effective-mode', 'convergence', 'kernel-rules'];
+
+type MomentOf = 'prove' | 'after-node' | 'after-batch';
+
+type Way = 'there' | 'back' | 'restart';
+
+function needed(moment: MomentOf, way: Way): string[] {
+  const gates = GATES.filter(gate => gate.moments.includes(moment));
+  if (way === 'back') return gates.map(gate => gate.id).filter(id => READINESS.includes(id));
+  // A plain restart has no time before it that the others could compare with.
+  return gates.filter(gate => way === 'there' || gate.standsFor === undefined).map(gate => gate.id);
+}
+
+/** What one node has passed since its last warm and its last hand-over. */
+interface Passed {
+  readonly prove: Set<string>;
+  readonly 'after-node': Set<string>;
+}
+
+/** What one process has said so far. */
+interface Said {
+  /** Steps that it has durably intended, `node step`; phases. */
+  readonly intended: Set<string>;
+  readonly batchesDone: Set<string>;
+  batches: readonly { id: string; nodes: readonly string[] }[];
+  batch: string;
+}
+
+export class Order {
+  /** Journal events of all processes, in order. */
+  readonly events: RunEvent[] = [];
+  private readonly nodes = new Map<string, Passed>();
+  /** Gates passed after a batch, by its id, since one of its nodes was flipped last. */
+  private readonly afterBatch = new Map<string, Set<string>>();
+  private readonly processes = new Map<SimProcess, Said>();
+  private readonly to: Mode;
+  private readonly violation: (text: string) => void;
+
+  constructor(to: Mode, violation: (text: string) => void) {
+    this.to = to;
+    this.violation = violation;
+  }
+
+  appended(process: SimProcess, event: RunEvent): void {
+    this.events.push(event);
+    const said = this.said(process);
+    if (event.event === 'run-opened') said.batches = event.batches;
+    if (event.event === 'batch-started') this.batchStarts(said, event.batch);
+    if (event.event === 'step-intended') {
+      const batch = said.batches.find(b => b.nodes.includes(event.node));
+      if (event.step === 'release' && batch) this.afterBatch.delete(batch.id);
+    }
+    if (event.event === 'batch-done') this.batchEnds(said, event.batch);
+    if (event.event === 'gate-judged') this.judged(said, event);
+  }
+
+  durable(process: SimProcess, event: RunEvent): void {
+    const { intended } = this.said(process);
+    if (event.event === 'step-intended') intended.add(`${event.node} ${event.step}`);
+    if (event.event === 'phase-started') intended.add(event.phase);
+  }
+
+  wrote(write: Write): void {
+    const { resource, name, method, body, process } = write;
+    const { intended } = this.said(process);
+    const warm = /^proxyctl-warm-(.*)$/.exec(name)?.[1];
+    if (resource === 'pods' && warm !== undefined && method === 'POST') this.passed(warm).prove.clear();
+    if (resource !== 'nodes' || method !== 'PATCH') return;
+    if (sealsOnly(body) && intended.has('take over')) return;
+    const label = labelSet(body);
+    const state = write.object && nodeState(write.object);
+    if (!state) {
+      if (!intended.has('leave')) this.violation(`I3: ${name} written without a durable intent`);
+      return;
+    }
+    // What is done was intended as verify.
+    const step = state.step === 'done' ? 'verify' : state.step;
+    if (!intended.has(`${name} ${step}`)) this.violation(`I3: ${name} set to ${state.step} without a durable intent`);
+    const way = state.from === state.to ? 'restart' : state.to === this.to ? 'there' : 'back';
+    if (state.step === 'hand-over') this.passed(name)['after-node'].clear();
+    if (state.step === 'release' && label === 'none' && state.from !== state.to) this.demand(name, 'prove', way);
+    if (state.step === 'done') this.demand(name, 'after-node', way);
+  }
+
+  /** @param moment whose gates must all have passed, on this node. */
+  private demand(node: string, moment: 'prove' | 'after-node', way: Way): void {
+    const missing = needed(moment, way).filter(id => !this.passed(node)[moment].has(id));
+    if (missing.length > 0) this.violation(`${moment} gates of ${node} were not passed: ${missing.join(', ')}`);
+  }
+
+  private batchStarts(said: Said, batch: string): void {
+    const ids = said.batches.map(b => b.id);
+    const open = ids.slice(0, ids.indexOf(batch)).filter(id => !said.batchesDone.has(id));
+    if (open.length > 0) this.violation(`I2: ${batch} began before ${open.join(', ')} was done`);
+    said.batch = batch;
+  }
+
+  private batchEnds(said: Said, batch: string): void {
+    const passed = this.afterBatch.get(batch);
+    const missing = needed('after-batch', 'there').filter(id => !passed?.has(id));
+    if (missing.length > 0) this.violation(`I2: gates after ${batch} were not passed: ${missing.join(', ')}`);
+    said.batchesDone.add(batch);
+  }
+
+  private judged(said: Said, event: RunEvent & { event: 'gate-judged' }): void {
+    const { moment, gate, verdict } = event;
+    let set: Set<string> | undefined;
+    if (moment === 'prove' || moment === 'after-node') set = this.passed(event.node ?? '')[moment];
+    if (moment === 'after-batch') {
+      set = this.afterBatch.get(said.batch) ?? new Set();
+      this.afterBatch.set(said.batch, set);
+    }
+    if (verdict === 'pass') set?.add(gate);
+    else set?.delete(gate);
+  }
+
+  private passed(node: string): Passed {
+    let passed = this.nodes.get(node);
+    if (!passed) {
+      passed = { prove: new Set(), 'after-node': new Set() };
+      this.nodes.set(node, passed);
+    }
+    return passed;
+  }
+
+  private said(process: SimProcess): Said {
+    let said = this.processes.get(process);
+    if (!said) {
+      said = { intended: new Set(), batchesDone: new Set(), batches: [], batch: '' };
+      this.processes.set(process, said);
+    }
+    return said;
+  }
+}
+
+/** The patch writes a fence and nothing else. */
+function sealsOnly(body: unknown): boolean {
+  const ops = body as { op: string; path: string }[];
+  return ops.every(({ op, path }) => op === 'test' || path.endsWith(ANNOTATION_EPOCH.replace('/', '~1')));
+}
+
+/** The label that a patch of a node sets. */
+function labelSet(body: unknown): unknown {
+  const ops = body as { path: string; value?: unknown }[];
+  return ops.find(op => op.path.endsWith(`/${LABEL_MODE.replace('/', '~1')}`))?.value;
+}

@@ -1,0 +1,48 @@
+// Cases shared out to processes, one a core, and gathered again.
+import { fork } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+
+export interface Outcome<C> {
+  readonly one: C;
+  /** What was found, as the case reports it. */
+  readonly said?: unknown;
+  readonly error?: string;
+}
+
+/** In a worker: plays what it is given. */
+export function playShare<C>(play: (one: C) => Promise<unknown>): void {
+  // The code under test is bundled with its version otherwise.
+  Object.assign(globalThis, { PROXYCTL_VERSION: 'test' });
+  process.on('message', (one: C) => {
+    play(one).then(
+      said => process.send?.({ one, said }),
+      (error: Error) => process.send?.({ one, error: error.message }),
+    );
+  });
+}
+
+/** Plays all cases in `worker`, a file that calls playShare; `heard` is told of each as it ends. */
+export async function shareOut<C>(
+  worker: string,
+  cases: Iterable<C>,
+  heard: (outcome: Outcome<C>) => void,
+): Promise<void> {
+  const rest = cases[Symbol.iterator]();
+  const run = () =>
+    new Promise<void>((resolve, reject) => {
+      const child = fork(worker, { execArgv: ['--max-semi-space-size=64'] });
+      const next = (): void => {
+        const { value, done } = rest.next();
+        if (done) child.disconnect();
+        else child.send(value as never);
+      };
+      child.on('message', (outcome: Outcome<C>) => {
+        heard(outcome);
+        next();
+      });
+      child.on('error', reject);
+      child.on('exit', code => (code === 0 ? resolve() : reject(new Error(`a worker ended with ${code}`))));
+      next();
+    });
+  await Promise.all(Array.from({ length: availableParallelism() }, run));
+}

@@ -1,0 +1,4 @@
+import { playShare } from './share.ts';
+
+const { play } = await import('./sweep.ts');
+playShare(play);
