@@ -57,6 +57,8 @@ export interface ApiSlice {
   readonly family: Family;
   readonly ports: readonly { readonly name: string; readonly port: number; readonly protocol: Protocol }[];
   readonly endpoints: readonly ApiEndpoint[];
+  /** Some endpoint is to be preferred somewhere. */
+  readonly hinted: boolean;
 }
 
 /** What kube-proxy does not see at all: its own label selectors. */
@@ -140,13 +142,15 @@ export function apiSlice(slice: KubeObject): ApiSlice | undefined {
   const headless = 'service.kubernetes.io/headless' in (metadata.labels ?? {});
   if (!service || headless || (addressType !== 'IPv4' && addressType !== 'IPv6')) return undefined;
   const ports: { name?: string; port?: number | null; protocol?: Protocol }[] = slice.ports ?? [];
-  const endpoints: RawEndpoint[] = slice.endpoints ?? [];
+  const raw: RawEndpoint[] = slice.endpoints ?? [];
+  const endpoints = raw.flatMap(endpointOf);
   return {
     key: `${metadata.namespace}/${metadata.name}`,
     service: `${metadata.namespace}/${service}`,
     family: addressType,
     ports: ports.flatMap(({ name = '', port, protocol = 'TCP' }) => (port ? [{ name, port, protocol }] : [])),
-    endpoints: endpoints.flatMap(endpointOf),
+    endpoints,
+    hinted: endpoints.some(e => e.zones !== undefined || e.nodes !== undefined),
   };
 }
 

@@ -54,7 +54,7 @@ export function expectedRules(place: RulePlace): (version: ServiceVersion) => re
   return version => {
     const { service, slices } = version;
     if (!service) return [];
-    if (dependsOnNode(version, service, mode)) return derive(service, slices, place);
+    if (dependsOnNode(version, service)) return derive(service, slices, place);
     const known = derived.get(version);
     if (known?.shared === shared) return known.rules;
     const rules = derive(service, slices, place);
@@ -65,12 +65,9 @@ export function expectedRules(place: RulePlace): (version: ServiceVersion) => re
 
 const derived = new WeakMap<ServiceVersion, { shared: string; rules: readonly ExpectedRule[] }>();
 
-function dependsOnNode({ slices }: ServiceVersion, service: ApiService, mode: Mode): boolean {
+function dependsOnNode({ slices }: ServiceVersion, service: ApiService): boolean {
   if (service.internalLocal || service.externalLocal) return true;
-  // Whose virtual servers look like NodePorts where the node has the address itself.
-  const bound = service.addresses.some(a => a.externalIPs.length > 0 || a.balancerIPs.length > 0);
-  if (mode === 'ipvs' && bound) return true;
-  return slices.some(slice => slice.endpoints.some(e => e.zones !== undefined || e.nodes !== undefined));
+  return slices.some(slice => slice.hinted);
 }
 
 function derive(service: ApiService, slices: readonly ApiSlice[], place: RulePlace): ExpectedRule[] {
@@ -105,10 +102,7 @@ function rulesOfPort(at: PortInPlace): ExpectedRule[] {
     own: rule.sourceRanges ? balancerIPs : [],
   });
   const onNode = (number: number) => nodePort(family === 'IPv4' ? 'ip' : 'ip6', number, port.protocol);
-  // ipvs binds no address that the node has anyway, so its virtual server is told from a NodePort's by nothing.
-  const isOwn = (address: string) => place.mode === 'ipvs' && place.addresses.includes(address);
-  const key = (address: string) =>
-    isOwn(address) ? onNode(port.port) : servicePort(address, port.port, port.protocol);
+  const key = (address: string) => servicePort(address, port.port, port.protocol);
   const balanced = sourceRanges.length > 0 ? { ...outside, sourceRanges } : outside;
   return [
     named(key(addresses.clusterIP), internalRule(at, usable)),

@@ -3,7 +3,7 @@ import type { ApiEndpoint, ApiService, ApiSlice } from './api-services.ts';
 import type { ServiceVersion } from './expected-rules.ts';
 
 /** What was replaced longer ago is forgotten, ms. No kernel is compared over a longer time. */
-export const KEPT_MS = 120_000;
+export const KEPT_MS = 600_000;
 
 interface Entry {
   current: ServiceVersion;

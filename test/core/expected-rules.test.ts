@@ -214,12 +214,6 @@ describe('addresses', () => {
     expect(Object.keys(rules(dual, [], { families: ['IPv4'] }))).toEqual(['10.96.0.10:80/TCP', '0.0.0.0:30080/TCP']);
   });
 
-  test('in ipvs an address that the node has looks like a NodePort', () => {
-    const own = service({ externalIPs: ['192.168.0.1'] });
-    expect(Object.keys(rules(own, [], { mode: 'ipvs' }))).toEqual(['10.96.0.10:80/TCP', '0.0.0.0:80/TCP']);
-    expect(Object.keys(rules(own, []))).toEqual(['10.96.0.10:80/TCP', '192.168.0.1:80/TCP']);
-  });
-
   test.each([
     ['none', [], undefined],
     ['primary', ['primary'], undefined],
