@@ -54,7 +54,7 @@ async function journaled(
   options: RunOptions,
   perform: (engine: Engine) => Promise<Ending>,
 ): Promise<ActionResult> {
-  const { engine, journal } = await openRun(options);
+  const { engine, journal, services } = await openRun(options);
   const events: RunEvent[] = [];
   journal.subscribe(event => {
     events.push(event);
@@ -76,6 +76,7 @@ async function journaled(
     throw error;
   } finally {
     journal.append({ event: 'run-closed', outcome: ending.outcome, reason: ending.reason, next: ending.next });
+    await services.stop();
     await progress.stop();
     if (io.options.format === 'text') io.err(summaryText(events));
     if (io.options.verbose) io.err(`journal: ${journal.path}`);

@@ -13,6 +13,7 @@ import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
 import type { Plan } from '../core/plan.ts';
 import { detectPlatform } from '../core/platforms.ts';
 import { probeTargets } from '../core/probe-targets.ts';
+import { ruleOptions } from '../core/rule-options.ts';
 import { modeLabel, nodeState, type RunRecord } from '../core/run-state.ts';
 import { watcherImage } from '../core/watcher-image.ts';
 import { parseConfig } from '../drivers/config-text.ts';
@@ -24,6 +25,7 @@ import { fencedCluster } from '../run/fence.ts';
 import { type JournalFile, openJournal } from '../run/journal-file.ts';
 import type { Held } from '../run/lease.ts';
 import { TARGETS_MAP } from '../run/pods.ts';
+import { type ServiceWatch, watchServices } from '../run/service-truth.ts';
 import { type CommandIo, clusterLine } from './io.ts';
 
 declare const PROXYCTL_VERSION: string;
@@ -106,6 +108,7 @@ function bare(object: { metadata: object; [field: string]: unknown }): Originals
 export interface OpenRun {
   engine: Engine;
   journal: JournalFile;
+  services: ServiceWatch;
 }
 
 export interface RunOptions {
@@ -138,6 +141,8 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     waitFor: waiter(journal, realClock, signal),
   };
   const proxyConfig = configOf(record);
+  const expectedModes = await modesNow(cluster, plan);
+  const services = watchServices(cluster, realClock, ruleOptions(proxyConfig));
   const engine: Engine = {
     run,
     driver: driverOf(plan),
@@ -148,12 +153,13 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     reach: reachOf(inventory, plan.playbook),
     watcherImage: watcherImageOf(options.watcherImage),
     stop: options.stop,
-    expectedModes: await modesNow(cluster, plan),
+    expectedModes,
     exposed: new Set(),
     excludeCIDRs: excludedBy(proxyConfig),
     proxyConfig,
+    truth: services.truth,
   };
-  return { engine, journal };
+  return { engine, journal, services };
 }
 
 /** The image that was asked for, else that of this version. */

@@ -80,11 +80,12 @@ function migration(place: ProxyPlace): Rule[] {
   const daemonSets = MODES.map(mode => `${daemonSet}-${mode}`);
   return [
     core('nodes', 'get', 'patch'),
-    core('services', 'get'),
     // Rollouts that a node waits for.
     apps('deployments', 'list'),
     apps('statefulsets', 'list'),
     apps('daemonsets', 'list'),
+    core('services', 'get', 'watch'),
+    { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: ['watch'] },
     { ...core('pods', 'get', 'create', 'patch', 'delete'), namespace },
     { ...core('configmaps', 'list', 'create'), namespace },
     { ...core('configmaps', 'patch'), namespace, names: [configMap] },

@@ -5,8 +5,9 @@ import type { Inventory } from './inventory.ts';
 import type { Mode } from './mode.ts';
 import type { NodeView } from './node-view.ts';
 import type { Playbook } from './playbook.ts';
+import type { ServiceTruth } from './service-truth.ts';
 
-export const MOMENTS = ['preflight', 'before-node', 'prove', 'after-node', 'after-batch'] as const;
+export const MOMENTS = ['preflight', 'before-node', 'prove', 'after-node', 'after-batch', 'verify'] as const;
 export type Moment = (typeof MOMENTS)[number];
 
 export type Verdict = 'pass' | 'fail' | 'inconclusive';
@@ -73,6 +74,8 @@ export interface Look {
   readonly scope?: Scope;
   /** What gates saw before the node, or the batch, was begun, by gate id: see `Gate.remember`. */
   readonly before?: ReadonlyMap<string, unknown>;
+  /** What the API says of Services, kept up to date. Absent: nobody watches it. */
+  readonly truth?: ServiceTruth;
   /** What becomes of the configuration's options in the new mode; filled at preflight. Absent: nobody read it. */
   readonly configNotes?: readonly ConfigNote[];
   /** The shared KubeProxyConfiguration, parsed. Absent: nobody read it. */

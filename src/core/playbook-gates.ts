@@ -30,6 +30,11 @@ export const GatesSchema = z.strictObject({
   /** Time for a kube-proxy to start and program its rules. */
   convergence: Duration.default(300),
   /**
+   * How long rules in the kernel may be behind the API before it counts; kube-proxy's own minSyncPeriod and the time that its
+   * syncs take are added.
+   */
+  lag: Duration.default(10),
+  /**
    * What a gate that fails leads to: `halt` stops and leaves the node, `node` puts the node back and stops, `batch` puts back
    * the nodes of its batch, `run` every node of the run. What cannot be seen halts, whatever stands here.
    */

@@ -7,6 +7,7 @@ import type { Finding, Gate, Judgement, Look, Moment, NodeInFlip, Scope } from '
 import type { Inventory } from '../core/inventory.ts';
 import type { Journal } from '../core/journal.ts';
 import type { Mode } from '../core/mode.ts';
+import type { ServiceTruth } from '../core/service-truth.ts';
 import { askGates, Patience, type Standing } from './ask-gates.ts';
 
 export const POLL_MS = 200;
@@ -34,6 +35,8 @@ export interface Engine {
   readonly excludeCIDRs: readonly string[];
   /** The original KubeProxyConfiguration, parsed. */
   readonly proxyConfig: Readonly<Record<string, unknown>>;
+  /** What the API says of Services. */
+  readonly truth: ServiceTruth;
 }
 
 /** The run ends here; what was in hand is in a safe state. */
@@ -113,6 +116,7 @@ export function lookAt(engine: Engine, moment: Moment, { scope, before }: About,
     proxyConfig: engine.proxyConfig,
     scope,
     before,
+    truth: engine.truth,
   };
 }
 

@@ -8,13 +8,11 @@ import { GATES } from '../../src/gates/index.ts';
 import { kernelRules } from '../../src/gates/kernel-rules.ts';
 import { residue } from '../../src/gates/residue.ts';
 import { serviceProbes } from '../../src/gates/service-probes.ts';
-import { ASKED, inFlip, kernelSample, look, NOW, proxySample, readOnly, seen, view } from './looks.ts';
+import { ASKED, inFlip, look, NOW, proxySample, seen, view } from './looks.ts';
 import { table } from './table.ts';
 
 const old = new Date((ASKED - 5) * 1000).toISOString();
 const main = (over: Parameters<typeof proxySample>[0]) => seen({ proxy: { main: proxySample(over) } });
-const nft = (over: object) =>
-  kernelSample({ modes: { nftables: { present: true, servicePorts: 2, missing: [], traces: [], ...over } } });
 
 describe('a view that cannot carry a verdict never passes', () => {
   const fromViews = [effectiveMode, convergence, kernelRules, serviceProbes, conntrack, residue];
@@ -113,50 +111,6 @@ describe('convergence', () => {
     ['nothing answers', main({ up: false }), 'inconclusive', /does not answer/],
   ]);
 });
-
-describe('kernel-rules', () => {
-  const missing = ['shop/web:80/TCP', 'shop/db:5432/TCP'];
-  const gone = { ...seen({ kernel: nft({ missing }) }), cluster: readOnly([kubeService('web', '10.96.0.10')]) };
-  const changed = {
-    ...seen({ kernel: nft({ missing: ['shop/web:80/TCP'] }) }),
-    cluster: readOnly([kubeService('web', '10.96.0.99')]),
-  };
-  table(kernelRules, [
-    ['complete', seen({ kernel: nft({}) }), 'pass'],
-    [
-      'each missing target is named',
-      seen({ kernel: nft({ missing }) }),
-      'fail',
-      /service shop\/web .*web:80\/TCP.*service shop\/db .*db:5432\/TCP/s,
-    ],
-    [
-      'a Service that was deleted is no fault',
-      gone,
-      'fail',
-      /error service shop\/web.*warning service shop\/db .*deleted or changed/s,
-    ],
-    ['a Service with a new address is no fault', changed, 'pass', /warning service shop\/web .*deleted or changed/],
-    ['no rules at all', seen({ kernel: nft({ present: false }) }), 'fail', /no nftables rules/],
-    ['not compared', seen({ kernel: nft({ missing: undefined }) }), 'inconclusive', /not compared/],
-    ['the mode was not read', seen({ kernel: kernelSample({ modes: {} }) }), 'inconclusive', /could not be read/],
-    ['read before it was started', seen({ kernel: { ...nft({}), t: old } }), 'inconclusive', /not read since/],
-    [
-      'before: the old mode counts',
-      seen({ kernel: nft({}) }, {}, 'before-node'),
-      'inconclusive',
-      /iptables could not be read/,
-    ],
-  ]);
-});
-
-function kubeService(name: string, address: string) {
-  return {
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: { namespace: 'shop', name },
-    spec: { clusterIPs: [address], ports: [{ port: 80 }] },
-  };
-}
 
 test('a look without a node says so', async () => {
   const judgement = await effectiveMode.look(look('after-node'));
