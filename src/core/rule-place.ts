@@ -1,30 +1,41 @@
 import type { Family } from './api-services.ts';
 import type { RulePlace } from './expected-rules.ts';
-import type { NodeInFlip } from './gate.ts';
-import type { Inventory } from './inventory.ts';
+import type { Look, NodeInFlip } from './gate.ts';
+import type { NodeFacts } from './inventory.ts';
 import type { Mode } from './mode.ts';
 import type { RuleOptions } from './rule-options.ts';
 
 const FAMILIES: readonly Family[] = ['IPv4', 'IPv6'];
 
-/** What decides the rules of a node's kube-proxy. Throws for a node that the inventory does not know. */
-export function placeOf(
-  { nodes }: Inventory,
+/** Where a node stands, as far as rules depend on it. */
+export type Whereabouts = Pick<RulePlace, 'zone' | 'addresses'>;
+
+/** Of the inventory, or of the API for a node that joined since. Throws when neither knows it. */
+export async function whereaboutsOf({ inventory, cluster }: Look, name: string): Promise<Whereabouts> {
+  const facts = inventory.nodes.find(n => n.name === name);
+  if (facts) return fromFacts(facts);
+  const node = await cluster?.get({ kind: 'Node', name });
+  if (!node) throw new Error(`node ${name} is not known`);
+  const addresses: { type: string; address: string }[] = node.status?.addresses ?? [];
+  return {
+    zone: node.metadata.labels?.['topology.kubernetes.io/zone'] ?? '',
+    addresses: addresses.filter(a => a.type.endsWith('IP')).map(a => a.address),
+  };
+}
+
+function fromFacts({ zone = '', internalIPs, externalIPs }: NodeFacts): Whereabouts {
+  return { zone, addresses: [...internalIPs, ...externalIPs] };
+}
+
+/** What decides the rules that a node's kube-proxy writes. */
+export function rulePlace(
   { name, slot, view }: NodeInFlip,
   mode: Mode,
+  whereabouts: Whereabouts,
   options: RuleOptions,
 ): RulePlace {
-  const facts = nodes.find(n => n.name === name);
-  if (!facts) throw new Error(`node ${name} joined after the inventory was taken`);
   const named = Object.keys(view.proxy[slot]?.families ?? {});
   // Before 1.33 the metrics do not tell families apart; then kube-proxy serves both, as it does wherever the node can.
   const families = FAMILIES.filter(family => named.includes(family));
-  return {
-    node: name,
-    zone: facts.zone ?? '',
-    addresses: [...facts.internalIPs, ...facts.externalIPs],
-    mode,
-    options,
-    families: families.length > 0 ? families : FAMILIES,
-  };
+  return { node: name, ...whereabouts, mode, options, families: families.length > 0 ? families : FAMILIES };
 }

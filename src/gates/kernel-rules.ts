@@ -2,7 +2,7 @@ import { compareRules, type RuleFlaw } from '../core/compare-rules.ts';
 import { inconclusive, judgedMode, nodeInFlip, silence, tooOld } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look, type NodeInFlip } from '../core/gate.ts';
 import type { Mode } from '../core/mode.ts';
-import { placeOf } from '../core/rule-place.ts';
+import { rulePlace, type Whereabouts, whereaboutsOf } from '../core/rule-place.ts';
 import type { RulesView } from '../core/rules-view.ts';
 import type { ServiceTruth } from '../core/service-truth.ts';
 import { count, few } from '../core/words.ts';
@@ -18,6 +18,7 @@ interface Seen {
   readonly mode: Mode;
   readonly kernel: RulesView | undefined;
   readonly truth: ServiceTruth | undefined;
+  readonly whereabouts: Whereabouts;
 }
 
 /** What the API says must stand in the kernel; a sync that reports success has been seen to leave nothing. */
@@ -26,16 +27,17 @@ export const kernelRules = defineGate({
   title: 'The kernel does for every Service what the API says',
   hint: 'kube-proxy reports a sync that the kernel does not show: see its log, and whether another program changes rules',
   moments: ['before-node', 'prove', 'after-node', 'verify'],
-  observe(look): Seen {
+  async observe(look): Promise<Seen> {
     const mode = judgedMode(look);
-    return { mode, kernel: nodeInFlip(look).view.rules[mode], truth: look.truth };
+    const { name, view } = nodeInFlip(look);
+    return { mode, kernel: view.rules[mode], truth: look.truth, whereabouts: await whereaboutsOf(look, name) };
   },
-  judge({ mode, kernel, truth }, look) {
+  judge({ mode, kernel, truth, whereabouts }, look) {
     const node = nodeInFlip(look);
     const summary = `${mode} rules as the API says`;
     const doubt = silence(node, 'host') ?? doubts(node, mode, kernel, truth);
     if (doubt || !kernel || !truth) return { findings: doubt ? [doubt] : [], summary };
-    return compared({ node, mode, kernel, truth }, look);
+    return compared({ node, mode, kernel, truth, whereabouts }, look);
   },
 });
 
@@ -61,10 +63,12 @@ interface Comparable {
   readonly mode: Mode;
   readonly kernel: RulesView;
   readonly truth: ServiceTruth;
+  readonly whereabouts: Whereabouts;
 }
 
-function compared({ node, mode, kernel, truth }: Comparable, look: Look): { findings: Finding[]; summary: string } {
-  const place = placeOf(look.inventory, node, mode, truth.options);
+function compared(comparable: Comparable, look: Look): { findings: Finding[]; summary: string } {
+  const { node, mode, kernel, truth, whereabouts } = comparable;
+  const place = rulePlace(node, mode, whereabouts, truth.options);
   const since = readAt(kernel, node) - lagMs(node, truth, look);
   const { flaws, lagging, compared } = compareRules(truth.history, place, { rules: kernel.rules, since });
   const changing = lagging.size === 0 ? '' : `, ${count(lagging.size, 'Service')} just changing`;

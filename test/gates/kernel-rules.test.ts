@@ -8,13 +8,14 @@ import { ServiceHistory } from '../../src/core/service-history.ts';
 import { type ServiceRule, serviceRule } from '../../src/core/service-rules.ts';
 import { kernelRules } from '../../src/gates/kernel-rules.ts';
 import { type Pod, reduced, reducedSlice, service, slice } from '../core/api-objects.ts';
-import { ASKED, inFlip, inventory, look, NOW, nodeFacts, proxySample, view } from './looks.ts';
+import { ASKED, inFlip, inventory, look, NOW, nodeFacts, proxySample, readOnly, view } from './looks.ts';
 import { table } from './table.ts';
 
 const WEB = '10.96.0.10:80/TCP';
 const PODS: Pod[] = [{ ip: '10.0.0.1' }, { ip: '10.0.0.2' }];
 const ENDPOINTS = ['10.0.0.1:8080', '10.0.0.2:8080'];
 const HOUR = 3_600_000;
+const JOINED: KubeObject = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, status: {} };
 const RIGHT = { [WEB]: { endpoints: ENDPOINTS } };
 
 interface Scene {
@@ -113,6 +114,7 @@ describe('kube-proxy may be late', () => {
 });
 
 describe('what cannot be known', () => {
+  const strange = { inventory: inventory({ nodes: [nodeFacts('n2')] }) };
   const wrong = { [WEB]: { endpoints: [], empty: 'reject' as const } };
   table(kernelRules, [
     ['the rules were not read', at({ rules: null }), 'inconclusive', /nftables rules in the kernel have not been read/],
@@ -145,12 +147,8 @@ describe('what cannot be known', () => {
     ],
     ['right after a short time', at({ truth: { since: NOW - 9000 } }), 'pass'],
     ['another mode was read', at({}, 'before-node'), 'inconclusive', /iptables rules in the kernel have not been read/],
-    [
-      'a node that the inventory does not know',
-      at({ look: { inventory: inventory({ nodes: [nodeFacts('n2')] }) } }),
-      'inconclusive',
-      /joined after/,
-    ],
+    ['a node that nobody knows', at({ look: strange }), 'inconclusive', /node n1 is not known/],
+    ['a node that joined since', at({ look: { ...strange, cluster: readOnly([JOINED]) } }), 'pass'],
   ]);
 });
 
