@@ -84,7 +84,7 @@ function migration(place: ProxyPlace): Rule[] {
     apps('deployments', 'list'),
     apps('statefulsets', 'list'),
     apps('daemonsets', 'list'),
-    core('services', 'get', 'watch'),
+    core('services', 'watch'),
     { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: ['watch'] },
     { ...core('pods', 'get', 'create', 'patch', 'delete'), namespace },
     { ...core('configmaps', 'list', 'create'), namespace },

@@ -19,12 +19,12 @@ export const serviceProbes = defineGate({
   title: 'Services answer from the node as they did before',
   hint: "'proxyctl rollback' puts the node back; then compare the Service's endpoints with the kernel's rules",
   moments: ['before-node', 'prove', 'after-node'],
-  async observe(look) {
+  observe(look) {
     const { view, baseline } = nodeInFlip(look);
     const newly = VANTAGES.flatMap(v =>
       [...(view.rounds[v]?.bad.keys() ?? [])].filter(id => !wasBad(baseline.rounds[v], id)),
     );
-    return { outdated: await outdatedTargets(look, newly) };
+    return { outdated: outdatedTargets(look, newly) };
   },
   judge({ outdated }, look) {
     const node = nodeInFlip(look);

@@ -1,14 +1,23 @@
 import { describe, expect, test } from 'vitest';
 import type { Look } from '../../src/core/gate.ts';
 import { emptyView } from '../../src/core/node-view.ts';
+import { ruleOptions } from '../../src/core/rule-options.ts';
+import { ServiceHistory } from '../../src/core/service-history.ts';
 import { residue } from '../../src/gates/residue.ts';
 import { serviceProbes } from '../../src/gates/service-probes.ts';
-import { ASKED, inventory, kernelSample, NOW, readOnly, seen, service, tally, view } from './looks.ts';
+import { ASKED, inventory, kernelSample, NOW, seen, service, tally, view } from './looks.ts';
 import { table } from './table.ts';
 
 const old = new Date((ASKED - 5) * 1000).toISOString();
 const nft = (over: object) =>
   kernelSample({ modes: { nftables: { present: true, servicePorts: 2, missing: [], traces: [], ...over } } });
+
+/** An API without Services. */
+const nothing = (trouble?: string) => ({
+  history: new ServiceHistory(),
+  options: ruleOptions({}),
+  trouble: () => trouble,
+});
 
 describe('service-probes', () => {
   const id = 'shop/web:80/TCP';
@@ -45,9 +54,15 @@ describe('service-probes', () => {
     ['without endpoints, now silent', noEndpoints(pod(failing(2), failing(3, 3, 'refused'))), 'pass'],
     [
       'the Service was deleted meanwhile',
-      { ...pod(failing(2)), cluster: readOnly([]) },
+      { ...pod(failing(2)), truth: nothing() },
       'pass',
       /warning .*deleted or changed/,
+    ],
+    [
+      'the API is in doubt: whose fault it is cannot be told',
+      { ...pod(failing(2)), truth: nothing('no word from the API') },
+      'inconclusive',
+      /no word from the API/,
     ],
     [
       'one round only',
