@@ -8,3 +8,11 @@ import type { Mode } from './mode.ts';
 export function needsSweep(from: Mode, to: Mode): boolean {
   return from === 'ipvs' || (from === 'iptables' && to === 'ipvs');
 }
+
+/**
+ * Whether the two modes write the same chains: ipvs writes nat/KUBE-SERVICES anew every 30 s, and iptables at every change, so
+ * that of two kube-proxies the last writer's rules stand there. Source: kube-proxy 1.36 `syncProxyRules` of both.
+ */
+export function sharesChains(one: Mode, other: Mode): boolean {
+  return one !== other && one !== 'nftables' && other !== 'nftables';
+}

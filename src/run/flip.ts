@@ -4,7 +4,7 @@ import { onRedOf, READINESS } from '../core/gate-settings.ts';
 import type { Mode } from '../core/mode.ts';
 import type { Step } from '../core/run-state.ts';
 import { scopeOfNode } from '../core/scope.ts';
-import { needsSweep } from '../core/sweep.ts';
+import { needsSweep, sharesChains } from '../core/sweep.ts';
 import { rememberAll } from './ask-gates.ts';
 import { type About, type Engine, Halt, type JudgeOptions, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import type { NodeWatch } from './node-watch.ts';
@@ -54,21 +54,21 @@ export async function flipNode(given: Flip): Promise<void> {
       // One that runs already is believed, however old its process is.
       return (await driver.warm(run, node)) === 'running' ? undefined : watch.now();
     });
-    await step(flip, 'prove', () => gates(flip, 'prove', 'warm', asked));
+    await step(flip, 'prove', () => prove(flip, asked, 'beside the old one'));
     if (asked !== undefined) times.proxy += watch.startSeconds('warm', asked);
     safePoint(flip);
   } catch (error) {
     if (flip.direction === 'forward' && !run.signal.aborted) await abort(flip);
     throw error;
   }
-  const sweeping = needsSweep(node.from, node.to)
-    ? await startSweep(engine, { node: node.name, left: node.from, now: node.to, serving: 'warm' })
-    : undefined;
+  const alone = sharesChains(node.from, node.to);
+  const early = needsSweep(node.from, node.to) && !alone ? await sweepBehind(flip) : undefined;
   const released = run.clock.monotonic();
   await step(flip, 'release', () => driver.release(run, node));
   times.proxy += (run.clock.monotonic() - released) / 1000;
   flip.onReleased?.();
   try {
+    const sweeping = alone ? await proveAlone(flip).then(() => sweepBehind(flip)) : early;
     await settleIn(flip, times, sweeping);
   } catch (error) {
     if (flip.direction === 'back' || run.signal.aborted) throw error;
@@ -95,6 +95,28 @@ async function settleIn(flip: Flipping, times: Times, sweeping: Sweeping | undef
   await step(flip, 'verify', () => gates(flip, 'after-node', 'main', asked));
   times.proxy += watch.startSeconds('main', asked);
   await soak(flip, asked);
+}
+
+/** The warm kube-proxy serves. Beside an old one that writes the same chains, what stands in them now says nothing of later. */
+async function prove(flip: Flipping, asked: number | undefined, where: 'beside the old one' | 'alone'): Promise<void> {
+  const asking = questions(flip, 'prove', 'warm', asked);
+  const blind = where === 'beside the old one' && sharesChains(flip.node.from, flip.node.to);
+  const chosen = blind ? asking.gates.filter(gate => gate.id !== 'kernel-rules') : asking.gates;
+  await judgeUntilPassed(flip.engine, { ...asking, gates: chosen });
+}
+
+/** The old kube-proxy has gone: a new warm one writes all its rules, over what the old one wrote last into the same chains. */
+async function proveAlone(flip: Flipping): Promise<void> {
+  const { engine, node, watch } = flip;
+  await step(flip, 'prove', async () => {
+    await engine.driver.cool(engine.run, node);
+    await engine.driver.warm(engine.run, node);
+    await prove(flip, watch.now(), 'alone');
+  });
+}
+
+function sweepBehind({ engine, node }: Flip): Promise<Sweeping> {
+  return startSweep(engine, { node: node.name, left: node.from, now: node.to, serving: 'warm' });
 }
 
 /** The watchers stand, and what they say before anything is touched is the baseline. */
@@ -145,10 +167,19 @@ async function abort(flip: Flip): Promise<void> {
     node: node.name,
     for: `the flip to be called off; ${node.from} serves as before`,
   });
-  await engine.driver.cool(engine.run, node);
-  const sweeping = await startSweep(engine, { node: node.name, left: node.to, now: node.from, serving: 'main' });
-  await sweeping.finished();
+  await callOff(engine, { node: node.name, left: node.to, now: node.from });
   engine.journal.append({ event: 'node-back', batch: flip.batch, node: node.name, mode: node.from });
+}
+
+/** The warm kube-proxy and its rules away, on a node whose own was never released: `now` is the mode of that one. */
+export async function callOff(engine: Engine, at: { node: string; left: Mode; now: Mode }): Promise<void> {
+  const { driver, run } = engine;
+  const { node: name, left: to, now: from } = at;
+  await driver.cool(run, { name, from, to, home: 'mode' });
+  // The warm one may have written over chains that the node's own fills again only when it starts, or when something changes.
+  if (sharesChains(from, to)) await driver.restart(run, name);
+  const sweeping = await startSweep(engine, { ...at, serving: 'main' });
+  await sweeping.finished();
 }
 
 /** The same steps the other way, so there is no gap in the way back either. */

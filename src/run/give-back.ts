@@ -6,10 +6,9 @@ import type { Mode } from '../core/mode.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { scopeOfNode } from '../core/scope.ts';
 import { type Engine, judgeUntilPassed, lookAt, Red } from './engine.ts';
-import { flipNode, step } from './flip.ts';
+import { callOff, flipNode, step } from './flip.ts';
 import type { NodeWatch } from './node-watch.ts';
 import { type Ending, phase, refuseCommitted } from './phase.ts';
-import { startSweep } from './sweeper.ts';
 import { Watches } from './watches.ts';
 
 /** Undoes the run, last node first; `only` undoes one node and leaves the rest as it is. */
@@ -57,7 +56,7 @@ export async function putBack(
     try {
       await (touched === 'flipped'
         ? flipNode({ engine, node, batch, watch, direction: 'back', resumed: true, onReleased })
-        : callOff(engine, node));
+        : callOff(engine, { node: node.name, left: node.from, now: node.to }));
       engine.journal.append({ event: 'node-back', batch, node: node.name, mode: node.to });
     } catch (error) {
       if (!(error instanceof Red)) throw error;
@@ -176,13 +175,6 @@ async function openNodes(engine: Engine): Promise<OpenNode[]> {
 function isOpen(node: KubeObject): boolean {
   const step = nodeState(node)?.step;
   return modeLabel(node) !== undefined || step === 'release' || step === 'hand-over';
-}
-
-/** A node whose own kube-proxy was never released: only what the warm one brought has to go. */
-async function callOff(engine: Engine, node: FlipNode): Promise<void> {
-  await engine.driver.cool(engine.run, node);
-  const sweeping = await startSweep(engine, { node: node.name, left: node.from, now: node.to, serving: 'main' });
-  await sweeping.finished();
 }
 
 /** Gates that did not pass halt; everything else is thrown on. */

@@ -2,9 +2,10 @@ import type { FlipNode } from '../core/driver.ts';
 import type { Batch, PlannedNode } from '../core/plan.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { scopeOf } from '../core/scope.ts';
+import { sharesChains } from '../core/sweep.ts';
 import { rememberAll } from './ask-gates.ts';
 import { type Engine, Halt, type JudgeOptions, judgeUntilPassed, lookAt, Red } from './engine.ts';
-import { flipNode } from './flip.ts';
+import { callOff, flipNode } from './flip.ts';
 import { doneEnding, newcomers } from './newcomers.ts';
 import { answerRed, GO_ON_OR_BACK } from './on-red.ts';
 import { type Ending, phase, refuseCommitted } from './phase.ts';
@@ -82,6 +83,11 @@ async function one(
     return false;
   }
   const node: FlipNode = { name: planned.name, from: planned.from, to: run.plan.to, home: 'mode' };
+  // A warm kube-proxy that was left may have written over the chains of the node's own, which is to be looked at as it was.
+  const warmed = modeLabel(object) === undefined && state?.step === 'warm';
+  if (warmed && sharesChains(node.from, node.to)) {
+    await callOff(engine, { node: node.name, left: node.to, now: node.from });
+  }
   const watch = await watches.of(planned.name);
   const onReleased = () => watches.prefetch(following);
   try {
