@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { ClusterIdentity } from './inventory.ts';
 import { ModeSchema } from './mode-schema.ts';
+import { PROBE_KINDS } from './probe-kind.ts';
 
 export const JOURNAL_VERSION = 1;
 
@@ -80,6 +81,10 @@ export const RunEvent = z.discriminatedUnion('event', [
     /** Probe attempts from the node through the flip, and those that failed though their target was well before. */
     attempts: z.number(),
     failed: z.number(),
+    /** The same by kind of target. */
+    kinds: z
+      .partialRecord(z.enum(PROBE_KINDS), z.strictObject({ attempts: z.number(), failed: z.number() }))
+      .optional(),
   }),
   z.object({ ...at, event: z.literal('node-back'), batch: z.string(), node: z.string(), mode: ModeSchema }),
   z.object({ ...at, event: z.literal('note'), text: z.string() }),

@@ -27,6 +27,7 @@ export const PARTS = {
   look: 'look',
   sweeper: 'sweeper',
   targets: 'targets',
+  probe: 'probe',
   record: 'record',
 } as const;
 

@@ -1,4 +1,20 @@
-import type { Outcome, ProbeTarget } from './observation.ts';
+import type { Outcome } from './observation.ts';
+
+/** One new connection: TCP connects and resets, UDP asks and waits for an answer. */
+export interface Dial {
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: 'TCP' | 'UDP';
+  readonly question?: Uint8Array;
+  /** Over TCP: so many bytes of an answer are waited for; without it the connection alone is meant. */
+  readonly answerBytes?: number;
+}
+
+export interface Reply {
+  readonly outcome: Outcome;
+  /** What came back, where something was waited for. */
+  readonly answer?: Uint8Array;
+}
 
 /**
  * What the watcher and the sweeper ask of the node they run on. The real one is in src/watcher; the embedded cluster has one
@@ -15,8 +31,12 @@ export interface NodeIo {
     args: readonly string[],
     input?: string,
   ): Promise<{ code: number; stdout: string; stderr: string }>;
-  /** One new connection (TCP: connect and reset; UDP: one question, one answer). */
-  dial(target: ProbeTarget, timeoutMs: number): Promise<Outcome>;
+  /** Rejects with errors that are this side's own (no free port, no free file). */
+  dial(dial: Dial, timeoutMs: number): Promise<Reply>;
+  /** Answers every connection to a TCP port of this address with `text`, and reads nothing. Rejects when it cannot listen. */
+  echo(address: string, port: number, text: string): Promise<void>;
+  /** Addresses of this network namespace by device, loopback and link-local ones apart. */
+  addresses(): { device: string; address: string }[];
   /** Milliseconds since the epoch. */
   now(): number;
   /** Milliseconds of processor time that this program has used, programs it ran apart. */

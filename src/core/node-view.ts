@@ -11,6 +11,7 @@ import type {
   ProxySample,
   Vantage,
 } from './observation.ts';
+import { PROBE_KINDS, type ProbeKind } from './probe-kind.ts';
 import { type RulesOnTheWay, type RulesView, takeRules } from './rules-view.ts';
 
 /** Probe results of one vantage since `since`. */
@@ -18,11 +19,16 @@ export interface ProbeTally {
   readonly since: string;
   /** Rounds begun and ended since then. */
   readonly rounds: number;
-  /** Single attempts in these rounds. */
+  /** Targets dialled in these rounds, and how many of which kind. */
   readonly attempts: number;
+  readonly kinds: Kinds;
   /** By target id: attempts that were not ok, how many of the latest rounds in a row, and the last outcome. */
   readonly bad: ReadonlyMap<string, { total: number; inARow: number; outcome: Outcome }>;
+  /** Connections to Services without endpoints: made, not refused, and how many of the latest in a row were not. */
+  readonly refusals: { readonly asked: number; readonly silent: number; readonly silentInARow: number };
 }
+
+type Kinds = Readonly<Partial<Record<ProbeKind, number>>>;
 
 export interface NodeView {
   readonly node: string;
@@ -100,12 +106,17 @@ export function nodeTime(view: NodeView, now: number): number {
 /** The view with the probe tallies begun anew at `now` (ms of our clock): for "since the flip" against "before it". */
 export function restartRounds(view: NodeView, now: number): NodeView {
   const since = new Date(nodeTime(view, now)).toISOString();
-  const empty: ProbeTally = { since, rounds: 0, attempts: 0, bad: new Map() };
+  const empty = emptyTally(since);
   return { ...view, rounds: { host: empty, pod: empty } };
 }
 
+function emptyTally(since: string): ProbeTally {
+  const refusals = { asked: 0, silent: 0, silentInARow: 0 };
+  return { since, rounds: 0, attempts: 0, kinds: {}, bad: new Map(), refusals };
+}
+
 function addRound(tally: ProbeTally | undefined, round: ProbeRound): ProbeTally {
-  const before = tally ?? { since: round.began, rounds: 0, attempts: 0, bad: new Map() };
+  const before = tally ?? emptyTally(round.began);
   // A round that began before the mark mixes two moments.
   if (round.began < before.since) return before;
   const bad = new Map(before.bad);
@@ -115,5 +126,27 @@ function addRound(tally: ProbeTally | undefined, round: ProbeRound): ProbeTally 
     const entry = bad.get(id);
     bad.set(id, { total: (entry?.total ?? 0) + 1, inARow: (entry?.inARow ?? 0) + 1, outcome });
   }
-  return { since: before.since, rounds: before.rounds + 1, attempts: before.attempts + round.targets, bad };
+  const kinds = addKinds(before.kinds, round.dialled);
+  const attempts = Object.values(kinds).reduce((sum, n) => sum + n, 0);
+  const refusals = addRefusal(before.refusals, round.refusal);
+  return { since: before.since, rounds: before.rounds + 1, attempts, kinds, bad, refusals };
+}
+
+function addKinds(before: Kinds, round: Kinds): Kinds {
+  const kinds: Partial<Record<ProbeKind, number>> = { ...before };
+  for (const kind of PROBE_KINDS) {
+    const more = round[kind];
+    if (more !== undefined) kinds[kind] = (kinds[kind] ?? 0) + more;
+  }
+  return kinds;
+}
+
+function addRefusal(before: ProbeTally['refusals'], outcome: Outcome | undefined): ProbeTally['refusals'] {
+  if (outcome === undefined) return before;
+  const silent = Number(outcome === 'timeout' || outcome === 'no answer');
+  return {
+    asked: before.asked + 1,
+    silent: before.silent + silent,
+    silentInARow: silent === 0 ? 0 : before.silentInARow + 1,
+  };
 }

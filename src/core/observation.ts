@@ -1,6 +1,7 @@
 // What watchers print: one JSON object a line. The embedded cluster prints the same lines.
 import { z } from 'zod';
 import { MODES } from './mode.ts';
+import { PROBE_KINDS } from './probe-kind.ts';
 import { OBSERVATION_VERSION, VANTAGES } from './vantage.ts';
 
 export type { Vantage } from './vantage.ts';
@@ -9,8 +10,9 @@ const Vantage = z.enum(VANTAGES);
 
 /** One target of the service probes; written by proxyctl into the watchers' ConfigMap. */
 export const ProbeTarget = z.strictObject({
-  /** `namespace/name:port/PROTOCOL`, with `@address` behind it when not the first cluster IP. */
+  /** As `targetId` makes it. */
   id: z.string(),
+  /** An address, or one of NODE_ADDRESSES. */
   address: z.string(),
   port: z.number(),
   protocol: z.enum(['TCP', 'UDP']),
@@ -23,7 +25,19 @@ export type ProbeTarget = z.infer<typeof ProbeTarget>;
 export const ProbeTargets = z.strictObject({ version: z.literal(1), targets: z.array(ProbeTarget) });
 export type ProbeTargets = z.infer<typeof ProbeTargets>;
 
-export const Outcome = z.enum(['ok', 'refused', 'timeout', 'unreachable', 'reset', 'no answer']);
+export const Outcome = z.enum([
+  'ok',
+  'refused',
+  'timeout',
+  'unreachable',
+  'reset',
+  /** UDP: as good as a timeout. */
+  'no answer',
+  /** DNS: an error, or no address. Hairpin: somebody else answered. */
+  'wrong answer',
+  /** Connections that session affinity should have kept together reached different endpoints. */
+  'moved',
+]);
 export type Outcome = z.infer<typeof Outcome>;
 
 /** Rules of one mode on a node, in one address family or both. */
@@ -64,6 +78,8 @@ export const Observation = z.discriminatedUnion('kind', [
     v: z.literal(OBSERVATION_VERSION),
     node: z.string(),
     vantage: Vantage,
+    /** Where this watcher answers for its own probe Service; absent where it does not. */
+    echo: z.string().optional(),
   }),
   /** A kube-proxy as its own ports describe it. `main` listens on the configured ports, `warm` on the warm ones. */
   z.object({
@@ -131,8 +147,11 @@ export const Observation = z.discriminatedUnion('kind', [
     round: z.number(),
     /** When the round began. */
     began: z.iso.datetime(),
-    targets: z.number(),
+    /** Targets dialled, by kind. */
+    dialled: z.partialRecord(z.enum(PROBE_KINDS), z.number()),
     bad: z.array(z.tuple([z.string(), Outcome])),
+    /** What became of the one connection to a Service without endpoints; absent where there is none. */
+    refusal: Outcome.optional(),
   }),
   /** The watcher could not look: said, never silently skipped. */
   z.object({ ...base, kind: z.literal('trouble'), what: z.string(), error: z.string() }),

@@ -87,6 +87,12 @@ export class ServiceHistory {
     return this.entries.get(key)?.current.service;
   }
 
+  /** Some endpoint is ready, or serves its last connections. */
+  hasEndpoints(key: string): boolean {
+    const slices = this.entries.get(key)?.current.slices ?? [];
+    return slices.some(({ endpoints }) => endpoints.some(e => e.ready || e.ending));
+  }
+
   /** What held at some time after `since` and does not any more. */
   replacedAfter(key: string, since: number): ServiceVersion[] {
     return (this.entries.get(key)?.past ?? []).filter(p => p.until > since).map(p => p.version);

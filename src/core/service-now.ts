@@ -2,14 +2,15 @@
 import type { ApiService } from './api-services.ts';
 import type { Look } from './gate.ts';
 import { serviceKey } from './inventory.ts';
-import { serviceOfTarget } from './probe-targets.ts';
+import { serviceOfTarget } from './probe-kind.ts';
 
 /**
- * Of these probe targets, those whose Service was deleted or has other addresses or ports than the inventory says: not
- * kube-proxy's fault. Empty where nobody watches the API; throws when what it says is in doubt.
+ * Of these probe targets, those whose failure is not kube-proxy's fault, and why: their Service was deleted, has other addresses
+ * or ports than the inventory says, or lost its endpoints. Empty where nobody watches the API; throws when what it says is in
+ * doubt.
  */
-export function outdatedTargets(look: Look, ids: Iterable<string>): Set<string> {
-  const outdated = new Set<string>();
+export function outdatedTargets(look: Look, ids: Iterable<string>): Map<string, string> {
+  const outdated = new Map<string, string>();
   const byService = Map.groupBy(new Set(ids), serviceOfTarget);
   const { truth, node } = look;
   if (!truth || byService.size === 0) return outdated;
@@ -19,7 +20,9 @@ export function outdatedTargets(look: Look, ids: Iterable<string>): Set<string> 
     const now = truth.history.service(key);
     const then = look.inventory.services.find(s => serviceKey(s) === key);
     for (const id of targets) {
-      if (!now || (then && changed(now, id, then.clusterIPs))) outdated.add(id);
+      if (!now || (then && changed(now, id, then.clusterIPs)))
+        outdated.set(id, 'the Service was deleted or changed meanwhile');
+      else if (!truth.history.hasEndpoints(key)) outdated.set(id, 'the Service lost its endpoints meanwhile');
     }
   }
   return outdated;

@@ -24,6 +24,7 @@ async function empty(run: RunContext): Promise<void> {
     for await (const pod of ours(run, 'Pod', LABEL_PART)) if (pod) return undefined;
     return true;
   });
+  for (const kind of ['Service', 'EndpointSlice'] as const) await removeAll(run, kind, `${LABEL_PART}=${PARTS.probe}`);
   // The record is what a run that dies here is found by.
   await removeAll(run, 'ConfigMap', `${LABEL_PART},${LABEL_PART}!=${PARTS.record}`);
   await removeAll(run, 'ConfigMap', `${LABEL_PART}=${PARTS.record}`);

@@ -1,6 +1,7 @@
 import { leaves, nodesInScope, unknownMode } from '../core/evidence.ts';
 import { defineGate, type Finding } from '../core/gate.ts';
 import { serviceKey } from '../core/inventory.ts';
+import { keepsNodePorts } from '../core/mode-differences.ts';
 import { count, few } from '../core/words.ts';
 
 /** iptables and ipvs answer NodePorts on all addresses of a node, nftables by default only on the primary ones. */
@@ -14,15 +15,14 @@ export const nodePortAddresses = defineGate({
       .filter(s => s.proxied && s.ports.some(p => p.nodePort !== undefined))
       .map(serviceKey);
     const nodes = nodesInScope(look).filter(n => n.externalIPs.length > 0 || perFamily(n.internalIPs) > 1);
-    return { services, nodes: nodes.map(n => n.name), set: isSet(look.inventory.proxy.configMap?.text ?? '') };
+    return { services, nodes: nodes.map(n => n.name) };
   },
-  judge({ services, nodes, set }, look) {
+  judge({ services, nodes }, look) {
     const summary =
       services.length === 0
         ? 'no NodePorts'
         : `${count(services.length, 'Service')} with NodePorts keep their addresses`;
-    const keeps = look.playbook.options.nodePortAddresses === 'preserve' || set;
-    if (look.to !== 'nftables' || services.length === 0 || keeps) return { findings: [], summary };
+    if (look.to !== 'nftables' || services.length === 0 || keepsNodePorts(look)) return { findings: [], summary };
     const leaving = [leaves(look, 'iptables'), leaves(look, 'ipvs')];
     if (!leaving.includes('yes')) return { findings: leaving.includes('unknown') ? [unknownMode(look)] : [], summary };
     const what = `${count(services.length, 'Service')} with NodePorts (${few(services)})`;
@@ -46,10 +46,4 @@ export const nodePortAddresses = defineGate({
 function perFamily(addresses: readonly string[]): number {
   const v6 = addresses.filter(a => a.includes(':')).length;
   return Math.max(v6, addresses.length - v6);
-}
-
-/** Whether the configuration's text gives nodePortAddresses a value; a list may stand on the lines below. */
-function isSet(config: string): boolean {
-  const [, value = '', below = ''] = /^nodePortAddresses:[ \t]*([^\n#]*)[^\n]*\n?([ \t]*-?)/m.exec(config) ?? [];
-  return below.trim() === '-' || !['', '[]', 'null', '~'].includes(value.trim());
 }

@@ -1,17 +1,23 @@
 import { inconclusive, nodeInFlip, silence } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look, type NodeInFlip } from '../core/gate.ts';
-import { serviceKey } from '../core/inventory.ts';
+import { byDesign, isUnserved } from '../core/mode-differences.ts';
 import type { ProbeTally } from '../core/node-view.ts';
 import type { Outcome, Vantage } from '../core/observation.ts';
-import { serviceOfTarget } from '../core/probe-targets.ts';
+import { KIND_LABELS, kindOfTarget, PROBE_KINDS, type ProbeKind, serviceOfTarget } from '../core/probe-kind.ts';
+import { flipTally, tallyText, wasBad } from '../core/probe-tally.ts';
 import { outdatedTargets } from '../core/service-now.ts';
-import { count } from '../core/words.ts';
+import { count, few } from '../core/words.ts';
 
 const VANTAGES: readonly Vantage[] = ['host', 'pod'];
 /** Complete rounds without which a view says nothing. */
 const MIN_ROUNDS = 2;
 /** Share of the usual targets: a dial that could not be made, for want of ports or files, says nothing about its target. */
 const MIN_DIALLED = 0.9;
+/** Kinds that every pod watcher brings with it. */
+const OWN_KINDS: readonly ProbeKind[] = ['hairpin', 'affinity'];
+/** Refusals seen before the flip, and of those that stay away now: so many are a pattern. */
+const MIN_REFUSALS = 2;
+const SILENT_REFUSALS = 4;
 
 /** Each Service is compared with itself before the flip, so one that was down before does not stop the run. */
 export const serviceProbes = defineGate({
@@ -29,16 +35,13 @@ export const serviceProbes = defineGate({
   judge({ outdated }, look) {
     const node = nodeInFlip(look);
     const findings = VANTAGES.flatMap(vantage => fromVantage(look, node, vantage, outdated));
-    const attempts = VANTAGES.reduce((sum, v) => sum + (node.view.rounds[v]?.attempts ?? 0), 0);
-    return { findings, summary: `0 of ${count(attempts, 'connection')} failed` };
+    if (look.moment === 'after-node') findings.push(...notLookedAt(node));
+    const tally = flipTally(look, node);
+    return { findings, summary: tallyText(tally, tally.kinds) };
   },
 });
 
-function wasBad(tally: ProbeTally | undefined, id: string): boolean {
-  return (tally?.bad.get(id)?.total ?? 0) > 0;
-}
-
-function fromVantage(look: Look, node: NodeInFlip, vantage: Vantage, outdated: ReadonlySet<string>): Finding[] {
+function fromVantage(look: Look, node: NodeInFlip, vantage: Vantage, outdated: ReadonlyMap<string, string>): Finding[] {
   const silent = silence(node, vantage);
   if (silent) return [silent];
   const tally = node.view.rounds[vantage];
@@ -49,31 +52,47 @@ function fromVantage(look: Look, node: NodeInFlip, vantage: Vantage, outdated: R
     return [inconclusive(node.name, `nothing is known from the ${vantage} watcher of the time before the flip`)];
   }
   if (!tally || tally.rounds < MIN_ROUNDS) {
-    return [
-      inconclusive(
-        node.name,
-        `the ${vantage} watcher has completed ${tally?.rounds ?? 0} of ${MIN_ROUNDS} probe rounds`,
-      ),
-    ];
+    const rounds = `${tally?.rounds ?? 0} of ${MIN_ROUNDS} probe rounds`;
+    return [inconclusive(node.name, `the ${vantage} watcher has completed ${rounds}`)];
   }
-  const dialled = tally.attempts / tally.rounds;
-  const usual = before && before.rounds > 0 ? before.attempts / before.rounds : dialled;
-  const none = dialled === 0 && look.inventory.services.some(s => s.proxied);
-  if (none || dialled < usual * MIN_DIALLED) {
-    const message = `the ${vantage} watcher dialled ${Math.round(dialled)} of ${Math.round(usual)} targets a round`;
-    return [inconclusive(node.name, message)];
-  }
-  return [...tally.bad].flatMap(([id, now]): Finding[] => {
+  const share = tooFew(look, tally, before);
+  if (share !== undefined) return [inconclusive(node.name, `the ${vantage} watcher dialled ${share} a round`)];
+  const judged = [...tally.bad].flatMap(([id, now]): Finding[] => {
     if (now.total === 0) return [];
     const earlier = first ? now : before?.bad.get(id);
     const where = `${id} from the ${vantage} network of ${node.name}`;
-    const seen = { id, where, now, earlier: earlier && earlier.total > 0 ? earlier.outcome : undefined };
-    const judged = seen.earlier === undefined ? broken(look, seen, outdated) : stillBroken(look, seen, seen.earlier);
-    return judged ? [{ ...judged, subject: `service ${serviceOfTarget(id)}` }] : [];
+    const failing = { look, node, vantage, id, where, now };
+    const said =
+      earlier && earlier.total > 0 ? stillBroken(failing, earlier.outcome) : broken(failing, outdated.get(id));
+    return said ? [{ ...said, subject: `service ${serviceOfTarget(id)}` }] : [];
   });
+  return [...withoutRepeats(judged), ...refusals(node, vantage, tally, before)];
+}
+
+/** What was dialled of what, where it is too little to say anything; each kind counts by itself. */
+function tooFew(look: Look, tally: ProbeTally, baseline: ProbeTally | undefined): string | undefined {
+  const usual = baseline && baseline.rounds > 0 ? baseline : tally;
+  const isNone = tally.attempts === 0 && look.inventory.services.some(s => s.proxied);
+  const shares = [
+    { name: '', now: tally.attempts, before: usual.attempts },
+    ...PROBE_KINDS.map(kind => ({
+      name: ` ${KIND_LABELS[kind]}`,
+      now: tally.kinds[kind] ?? 0,
+      before: usual.kinds[kind] ?? 0,
+    })),
+  ];
+  for (const { name, now, before } of shares) {
+    const dialled = now / tally.rounds;
+    const due = before / usual.rounds;
+    if (isNone || dialled < due * MIN_DIALLED) return `${Math.round(dialled)} of ${Math.round(due)}${name} targets`;
+  }
+  return undefined;
 }
 
 interface Failing {
+  readonly look: Look;
+  readonly node: NodeInFlip;
+  readonly vantage: Vantage;
   readonly id: string;
   readonly where: string;
   readonly now: { readonly total: number; readonly inARow: number; readonly outcome: Outcome };
@@ -81,32 +100,63 @@ interface Failing {
 type Said = Pick<Finding, 'level' | 'message'>;
 
 /** A target that answered before. */
-function broken(look: Look, { id, where, now }: Failing, outdated: ReadonlySet<string>): Said {
+function broken({ look, node, vantage, id, where, now }: Failing, excuse: string | undefined): Said {
   const text = `${where}: ${now.outcome}`;
-  if (outdated.has(id)) {
-    return { level: 'warning', message: `${text}, but the Service was deleted or changed meanwhile` };
-  }
+  if (excuse !== undefined) return { level: 'warning', message: `${text}, but ${excuse}` };
+  const reason = byDesign(look, node, vantage, id);
+  if (reason !== undefined) return { level: 'warning', message: `by design: ${reason}` };
   const inARow = `${text}, ${count(now.inARow, 'time')} in a row`;
   if (now.inARow >= look.playbook.gates.probes.failures) {
     return { level: 'error', message: `${inARow}, and it answered before` };
   }
   if (now.inARow > 0) return { level: 'inconclusive', message: `${inARow}; the next round tells` };
+  if (kindOfTarget(id) === 'affinity' && now.outcome === 'moved') {
+    return {
+      level: 'warning',
+      message: 'by design: the modes do not share what they know of session affinity, so clients move once',
+    };
+  }
   return {
     level: 'warning',
     message: `${where}: ${count(now.total, 'failed attempt')} that did not repeat, the last one ${now.outcome}`,
   };
 }
 
-/**
- * A target that was bad before. Without endpoints a refusal is due, which the kernel sends only so often
- * (net.ipv4.icmp_ratelimit): that one does not come says nothing.
- */
-function stillBroken(look: Look, { id, where, now }: Failing, earlier: Outcome): Said | undefined {
-  if (hasNoEndpoints(look, id)) return undefined;
+/** A target that was bad before. */
+function stillBroken({ look, node, id, where, now }: Failing, earlier: Outcome): Said | undefined {
+  if (isUnserved(look, node, id)) return undefined;
   return { level: 'warning', message: `${where}: ${now.outcome}; it was already failing before (${earlier})` };
 }
 
-function hasNoEndpoints(look: Look, id: string): boolean {
-  const service = look.inventory.services.find(s => serviceKey(s) === serviceOfTarget(id));
-  return service !== undefined && Object.values(service.readyByNode).every(n => n === 0);
+/** A Service has many addresses; what is said of it once is enough. */
+function withoutRepeats(findings: readonly Finding[]): Finding[] {
+  const said = new Map(findings.map(f => [`${f.level} ${f.subject} ${f.message}`, f]));
+  return [...said.values()];
+}
+
+/**
+ * A Service without endpoints refuses, in every mode. The kernel sends refusals (ICMP) only so often (net.ipv4.icmp_ratelimit),
+ * so a single one that stays away says nothing: it takes that all came before and none comes any more.
+ */
+function refusals(
+  { name }: NodeInFlip,
+  vantage: Vantage,
+  { refusals: now }: ProbeTally,
+  before: ProbeTally | undefined,
+): Finding[] {
+  const earlier = before?.refusals;
+  if (!earlier || earlier.asked < MIN_REFUSALS || earlier.silent > 0 || now.silentInARow < 2) return [];
+  const what = `Services without endpoints were refused from the ${vantage} network of ${name}, and now time out`;
+  const message = `${what} (${count(now.silentInARow, 'time')} in a row)`;
+  const level = now.silentInARow >= SILENT_REFUSALS ? 'error' : 'inconclusive';
+  return [{ level, subject: `node ${name}`, message }];
+}
+
+/** Said once it matters, for it must not look as if it had been seen. */
+function notLookedAt({ name, baseline }: NodeInFlip): Finding[] {
+  const seen = (kind: ProbeKind) => VANTAGES.some(v => (baseline.rounds[v]?.kinds[kind] ?? 0) > 0);
+  const missing = OWN_KINDS.filter(kind => !seen(kind)).map(kind => KIND_LABELS[kind]);
+  if (missing.length === 0) return [];
+  const message = `not looked at: ${few(missing)}; the probe Service of the watcher did not answer before the flip`;
+  return [{ level: 'warning', subject: `node ${name}`, message }];
 }

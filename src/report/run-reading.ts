@@ -1,5 +1,6 @@
 // What a journal says, reduced. Pure: the same events give the same reading, finished or not.
 import type { RunEvent, RunOutcome } from '../core/journal.ts';
+import { addKinds, type KindTallies } from '../core/probe-tally.ts';
 
 type Opened = Extract<RunEvent, { event: 'run-opened' }>;
 export type GateEvent = Extract<RunEvent, { event: 'gate-judged' }>;
@@ -19,6 +20,7 @@ export interface RunReading {
   readonly returned: ReadonlySet<string>;
   readonly attempts: number;
   readonly failed: number;
+  readonly kinds: KindTallies;
   /** Seconds between each opening and its end, and kube-proxy's own of these. */
   readonly seconds: number;
   readonly proxySeconds: number;
@@ -35,6 +37,7 @@ export function readRun(events: readonly RunEvent[]): RunReading {
   const sizes = new Map<string, number>();
   const sums = { exposed: 0, attempts: 0, failed: 0, proxySeconds: 0 };
   const notes: string[] = [];
+  let kinds: KindTallies = {};
   let opened: Opened | undefined;
   let closed: RunReading['closed'];
   let openBatch: string | undefined;
@@ -58,6 +61,7 @@ export function readRun(events: readonly RunEvent[]): RunReading {
         returned.delete(event.node);
         sums.attempts += event.attempts;
         sums.failed += event.failed;
+        kinds = addKinds(kinds, event.kinds ?? {});
         sums.proxySeconds += event.proxySeconds;
         break;
       case 'node-back':
@@ -84,6 +88,7 @@ export function readRun(events: readonly RunEvent[]): RunReading {
     returned,
     gates,
     notes,
+    kinds,
     seconds: secondsOf(events),
     ...sums,
   };

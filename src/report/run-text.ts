@@ -1,4 +1,5 @@
 import type { RunEvent } from '../core/journal.ts';
+import { tallyText } from '../core/probe-tally.ts';
 import { count, few } from '../core/words.ts';
 import { escapeText } from './escape.ts';
 import { duration, fold, hang, subjectNames, subjectsText } from './layout.ts';
@@ -37,7 +38,7 @@ function eventText(event: RunEvent): string | undefined {
     case 'gate-judged':
       return gateText(event);
     case 'node-done':
-      return `${event.batch} ${event.node}: in mode ${event.mode} after ${duration(event.seconds)}, ${probed(event.failed, event.attempts)}`;
+      return `${event.batch} ${event.node}: in mode ${event.mode} after ${duration(event.seconds)}, ${tallyText(event, {})}`;
     case 'node-back':
       return `${event.batch} ${event.node}: back in mode ${event.mode}`;
     case 'note':
@@ -52,10 +53,6 @@ function eventText(event: RunEvent): string | undefined {
 
 function titleOf({ action, to }: { action: string; to: string | null }): string {
   return to === null ? action : `${action} to ${to}`;
-}
-
-function probed(failed: number, attempts: number): string {
-  return `${failed.toLocaleString('en-US')} of ${count(attempts, 'connection')} failed`;
 }
 
 function gateText(event: GateEvent): string | undefined {
@@ -94,7 +91,7 @@ export function summaryText(events: readonly RunEvent[]): string {
   if (opened.batches.length > 0) row('batches', batchesText(reading, opened.batches.length));
   row('Services', exposedText(reading));
   row('nodes', `${reading.flipped.size} flipped, ${reading.returned.size} returned`);
-  row('probed', probed(reading.failed, reading.attempts));
+  row('probed', tallyText(reading, reading.kinds));
   for (const gate of reading.gates.slice(-MOST_GATES)) {
     row(
       'gate',

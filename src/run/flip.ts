@@ -2,6 +2,7 @@ import type { FlipNode } from '../core/driver.ts';
 import type { Moment } from '../core/gate.ts';
 import { onRedOf, READINESS } from '../core/gate-settings.ts';
 import type { Mode } from '../core/mode.ts';
+import { flipTally } from '../core/probe-tally.ts';
 import type { Step } from '../core/run-state.ts';
 import { scopeOfNode } from '../core/scope.ts';
 import { needsSweep, sharesChains } from '../core/sweep.ts';
@@ -217,6 +218,7 @@ export async function step<T>(
 
 function finish(flip: Flip, times: Times): void {
   const { engine, node, watch } = flip;
+  const seen = watch.inFlip({ from: node.from, to: node.to, expected: node.to, slot: 'main' }, undefined);
   const seconds = (engine.run.clock.monotonic() - times.begun) / 1000;
   engine.journal.append({
     event: 'node-done',
@@ -225,6 +227,6 @@ function finish(flip: Flip, times: Times): void {
     mode: node.to,
     seconds,
     proxySeconds: times.proxy,
-    ...watch.tally(),
+    ...flipTally({ inventory: engine.inventory, playbook: engine.run.plan.playbook }, seen),
   });
 }

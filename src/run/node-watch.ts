@@ -5,10 +5,14 @@ import type { NodeInFlip } from '../core/gate.ts';
 import { LABEL_RUN, NAMESPACE } from '../core/names.ts';
 import { emptyView, type NodeView, nodeTime, observe, restartRounds } from '../core/node-view.ts';
 import { type Observation, parseObservation, type Vantage } from '../core/observation.ts';
-import { type PodOptions, watcherPod } from './pods.ts';
+import type { OwnService } from '../core/probe-service.ts';
+import { type WatcherOptions, watcherPod } from './pods.ts';
+import { ensureProbeService, leadTo, removeProbeService } from './probe-service.ts';
 
 /** Time for watcher pods to start, image pull included, in seconds. */
 const START_SECONDS = 300;
+/** Time for the probe Service to answer for the first time, in seconds. Without it hairpin and affinity are not looked at. */
+const OWN_SECONDS = 10;
 const VANTAGES: readonly Vantage[] = ['host', 'pod'];
 
 /** The two watchers of a node and what they have said so far. */
@@ -19,12 +23,13 @@ export class NodeWatch {
   /** Unix seconds of the node's clock when a kube-proxy process first had all its rules, by `slot@processStart`. */
   private readonly firstSync = new Map<string, number>();
   private readonly abort = new AbortController();
-  private readonly follows: Promise<void>[] = [];
+  private readonly follows: Promise<unknown>[] = [];
   private readonly pods: KubeObject[] = [];
   private readonly run: RunContext;
-  private readonly options: PodOptions;
+  private readonly options: Omit<WatcherOptions, 'own'>;
+  private own: OwnService | undefined;
 
-  constructor(run: RunContext, options: PodOptions) {
+  constructor(run: RunContext, options: Omit<WatcherOptions, 'own'>) {
     this.run = run;
     this.options = options;
     this.view = emptyView(options.node);
@@ -33,39 +38,58 @@ export class NodeWatch {
 
   /** Creates the pods and begins to follow their logs; returns at once. */
   async start(): Promise<void> {
+    const { node } = this.options;
+    // Without it everything else is looked at all the same.
+    this.own = await this.trying('probe Service', () => ensureProbeService(this.run, node));
+    const options = this.own ? { ...this.options, own: this.own } : this.options;
     for (const vantage of VANTAGES) {
-      const pod = await createFresh(this.run, watcherPod(this.options, vantage));
+      const pod = await createFresh(this.run, watcherPod(options, vantage));
       this.pods.push(pod);
       this.follows.push(this.follow(vantage, pod));
     }
   }
 
-  private async follow(vantage: Vantage, pod: KubeObject): Promise<void> {
+  /** What fails is told by the gates that lack it. */
+  private async trying<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
     try {
-      await this.run.cluster.followLog(
+      return await work();
+    } catch (error) {
+      if (!this.abort.signal.aborted) this.trouble(what, error);
+      return undefined;
+    }
+  }
+
+  private trouble(what: string, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.view = { ...this.view, troubles: [...this.view.troubles, `${what}: ${message}`].slice(-20) };
+  }
+
+  private async follow(vantage: Vantage, pod: KubeObject): Promise<void> {
+    await this.trying(`watcher ${vantage}`, () =>
+      this.run.cluster.followLog(
         { namespace: NAMESPACE, pod: pod.metadata.name },
         line => {
           const observation = parseObservation(line);
           if (observation) this.take(vantage, observation);
         },
         this.abort.signal,
-      );
-    } catch (error) {
-      // The gates see that nothing comes from here any more; this says why.
-      if (this.abort.signal.aborted) return;
-      const message = error instanceof Error ? error.message : String(error);
-      this.view = { ...this.view, troubles: [...this.view.troubles, `watcher ${vantage}: ${message}`].slice(-20) };
-    }
+      ),
+    );
   }
 
   private take(vantage: Vantage, observation: Observation): void {
     this.view = observe(this.view, vantage, observation, this.run.clock.now());
+    if (observation.kind === 'hello' && observation.echo !== undefined) this.lead(observation.echo);
     if (observation.kind !== 'proxy' || observation.processStart === null) return;
     const start = observation.processStart;
     const syncs = Object.values(observation.families).map(f => f.lastSync ?? 0);
     const key = `${observation.slot}@${start}`;
     if (syncs.length > 0 && syncs.every(s => s >= start) && !this.firstSync.has(key))
       this.firstSync.set(key, Math.max(...syncs));
+  }
+
+  private lead(address: string): void {
+    this.follows.push(this.trying('probe Service', () => leadTo(this.run, this.options.node, address)));
   }
 
   /** Seconds from `asked` (node's clock) until the kube-proxy in `slot` had its first rules; 0 when that was not seen. */
@@ -109,23 +133,20 @@ export class NodeWatch {
 
   /** Waits until the pods run and have looked: `rounds` complete rounds, kube-proxy and the kernel. */
   async settled(rounds: number): Promise<void> {
-    await this.run.waitFor(`the watchers on ${this.view.node}`, START_SECONDS, async () =>
+    const { clock, waitFor } = this.run;
+    await waitFor(`the watchers on ${this.view.node}`, START_SECONDS, async () =>
       this.ready(rounds) ? true : undefined,
+    );
+    const end = clock.monotonic() + OWN_SECONDS * 1000;
+    await waitFor(`the probe Service of ${this.view.node}`, 2 * OWN_SECONDS, async () =>
+      this.hasOwn() || clock.monotonic() > end ? true : undefined,
     );
   }
 
-  /** Probe attempts since the mark, and those that failed though their target was well before. */
-  tally(): { attempts: number; failed: number } {
-    let attempts = 0;
-    let failed = 0;
-    for (const vantage of VANTAGES) {
-      const since = this.view.rounds[vantage];
-      attempts += since?.attempts ?? 0;
-      for (const [id, entry] of since?.bad ?? []) {
-        if ((this.baseline.rounds[vantage]?.bad.get(id)?.total ?? 0) === 0) failed += entry.total;
-      }
-    }
-    return { attempts, failed };
+  /** What the own Service shows has been seen, or will not be. */
+  private hasOwn(): boolean {
+    const { host, pod } = this.view.rounds;
+    return !this.own || ((pod?.kinds.hairpin ?? 0) > 0 && (host?.kinds.affinity ?? 0) > 0);
   }
 
   /** Stops following and removes the pods; returns at once after the requests. */
@@ -133,6 +154,7 @@ export class NodeWatch {
     this.abort.abort();
     await Promise.all(this.follows);
     for (const pod of this.pods) await removeAtOnce(this.run, pod);
+    if (this.own) await removeProbeService(this.run, this.options.node);
   }
 }
 

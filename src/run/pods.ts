@@ -3,6 +3,7 @@ import type { KubeObject } from '../core/cluster.ts';
 import type { Mode } from '../core/mode.ts';
 import { LABEL_PART, LABEL_RUN, MAIN_PORTS, NAMESPACE, NODE_ACCOUNT, PARTS, WARM_PORTS } from '../core/names.ts';
 import type { Vantage } from '../core/observation.ts';
+import type { OwnService } from '../core/probe-service.ts';
 
 export const TARGETS_MAP = 'proxyctl-targets';
 const TARGETS_FOLDER = '/etc/proxyctl';
@@ -23,16 +24,26 @@ const RESOURCES = { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: 
 
 const ports = (p: { metrics: number; healthz: number }) => `${p.metrics},${p.healthz}`;
 
-export function watcherPod(options: PodOptions, vantage: Vantage): KubeObject {
+/** What a watcher is told besides: the node's addresses, and the probe Service that leads to the pod watcher. */
+export interface WatcherOptions extends PodOptions {
+  addresses?: readonly string[];
+  own?: OwnService;
+}
+
+export function watcherPod(options: WatcherOptions, vantage: Vantage): KubeObject {
   const main = options.main ?? MAIN_PORTS;
   const args = ['watch', '--node', options.node, '--vantage', vantage, '--targets', `${TARGETS_FOLDER}/targets.json`];
   args.push('--main', ports(main), '--warm', ports(WARM_PORTS));
+  if (options.addresses && options.addresses.length > 0) args.push('--addresses', options.addresses.join(','));
+  if (options.own) args.push('--own', `${options.own.name}=${options.own.address}`);
   const part = vantage === 'host' ? PARTS.watcherHost : PARTS.watcherPod;
   const pod = basePod(options, `watch-${vantage}-${options.node}`, part, args);
   const container = pod.spec.containers[0];
   container.volumeMounts = [{ name: 'targets', mountPath: TARGETS_FOLDER, readOnly: true }];
   pod.spec.volumes = [{ name: 'targets', configMap: { name: TARGETS_MAP } }];
   if (vantage === 'host') onHost(pod);
+  // For its resolv.conf, which names the cluster's domain; nothing is looked up by it.
+  pod.spec.dnsPolicy = vantage === 'host' ? 'ClusterFirstWithHostNet' : 'ClusterFirst';
   return pod;
 }
 

@@ -23,7 +23,10 @@ export class Watches {
   of(node: string): Promise<NodeWatch> {
     const known = this.started.get(node);
     if (known) return known;
-    const watch = new NodeWatch(this.engine.run, { run: this.engine.run.id, image: this.engine.watcherImage, node });
+    const { run, inventory, watcherImage: image } = this.engine;
+    const facts = inventory.nodes.find(n => n.name === node);
+    const addresses = [...(facts?.internalIPs ?? []), ...(facts?.externalIPs ?? [])];
+    const watch = new NodeWatch(run, { run: run.id, image, node, addresses });
     const starting = watch.start().then(() => watch);
     this.started.set(node, starting);
     return starting;

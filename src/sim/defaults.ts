@@ -52,6 +52,8 @@ const DEFAULTS: Partial<Record<Kind, (object: KubeObject) => void>> = {
     if (spec.type !== 'ClusterIP' && spec.type !== 'ExternalName') fill(spec, { externalTrafficPolicy: 'Cluster' });
     if (spec.clusterIP)
       fill(spec, { clusterIPs: [spec.clusterIP], ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack' });
+    if (spec.sessionAffinity === 'ClientIP')
+      fill(spec, { sessionAffinityConfig: { clientIP: { timeoutSeconds: 10_800 } } });
     for (const port of spec.ports) fill(port, { protocol: 'TCP', targetPort: port.port });
     object.status ??= { loadBalancer: {} };
   },

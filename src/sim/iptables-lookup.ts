@@ -1,7 +1,13 @@
 // What iptables rules do with a connection, read from the rules themselves.
 import { type Iptables, targetOf } from './iptables.ts';
 
-export type Translation = { verdict: 'to'; backends: readonly string[] } | { verdict: 'reject' | 'drop' };
+export interface Translation {
+  /** `ip:port`. */
+  readonly backends: readonly string[];
+  /** The chain that chooses among them; clients stay with their choice where it remembers them. */
+  readonly chain: string;
+  readonly remembers: boolean;
+}
 
 interface Index {
   readonly version: number;
@@ -9,6 +15,8 @@ interface Index {
   readonly services: ReadonlyMap<string, string>;
   /** `tcp/30080` -> chain. */
   readonly nodePorts: ReadonlyMap<string, string>;
+  /** Where those are answered; undefined for every local address. */
+  readonly nodePortIPs: ReadonlySet<string> | undefined;
 }
 
 const indexes = new WeakMap<Iptables, Index>();
@@ -26,13 +34,17 @@ function indexOf(iptables: Iptables): Index {
     const [, ip, protocol, port, chain] = SERVICE.exec(rule) ?? [];
     if (chain !== undefined) services.set(`${protocol}/${ip}/${port}`, chain);
   }
-  if (rules.some(rule => targetOf(rule) === 'KUBE-NODEPORTS')) {
+  const jumps = rules.filter(rule => targetOf(rule) === 'KUBE-NODEPORTS');
+  const nodePortIPs = jumps.some(rule => rule.includes('--dst-type LOCAL'))
+    ? undefined
+    : new Set(jumps.map(rule => /^-d (\S+)\/32 /.exec(rule)?.[1] ?? ''));
+  if (jumps.length > 0) {
     for (const rule of iptables.chain('nat', 'KUBE-NODEPORTS') ?? []) {
       const [, protocol, port, chain] = NODE_PORT.exec(rule) ?? [];
       if (chain !== undefined) nodePorts.set(`${protocol}/${port}`, chain);
     }
   }
-  const index = { version: iptables.version, services, nodePorts };
+  const index = { version: iptables.version, services, nodePorts, nodePortIPs };
   indexes.set(iptables, index);
   return index;
 }
@@ -52,25 +64,37 @@ export function translate(
   local: boolean,
 ): Translation | undefined {
   const index = indexOf(iptables);
+  const onNode = local && (index.nodePortIPs?.has(ip) ?? true);
   const chain =
-    index.services.get(`${protocol}/${ip}/${port}`) ?? (local ? index.nodePorts.get(`${protocol}/${port}`) : undefined);
+    index.services.get(`${protocol}/${ip}/${port}`) ??
+    (onNode ? index.nodePorts.get(`${protocol}/${port}`) : undefined);
   if (chain === undefined) return undefined;
-  const backends = backendsOf(iptables, chain);
+  const translation = translationOf(iptables, chain);
   // Nothing behind a known entry: the packet goes on untranslated.
-  return backends.length > 0 ? { verdict: 'to', backends } : undefined;
+  return translation.backends.length > 0 ? translation : undefined;
+}
+
+/** Whether a client that is sent to itself is masqueraded, so that the answer comes back this way. */
+export function masqueradesHairpin(iptables: Iptables, backend: string): boolean {
+  const ip = backend.slice(0, backend.lastIndexOf(':'));
+  const marked = (rules: readonly string[]) =>
+    rules.some(rule => rule.endsWith(`--to-destination ${backend}`)) &&
+    rules.some(rule => rule.startsWith(`-s ${ip}/32 `) && targetOf(rule) === 'KUBE-MARK-MASQ');
+  const masquerades = (iptables.chain('nat', 'KUBE-POSTROUTING') ?? []).some(rule => targetOf(rule) === 'MASQUERADE');
+  return masquerades && [...iptables.chains('nat').values()].some(marked);
 }
 
 /** Follows EXT and FW to SVC or SVL, and from there to the endpoints. */
-function backendsOf(iptables: Iptables, chain: string, depth = 0): string[] {
+function translationOf(iptables: Iptables, chain: string, depth = 0): Translation {
   const rules = iptables.chain('nat', chain);
-  if (!rules || depth > 4) return [];
+  if (!rules || depth > 4) return { backends: [], chain, remembers: false };
   if (/^KUBE-(EXT|FW)-/.test(chain)) {
     const last = rules.findLast(
       rule => /^(-m comment --comment "[^"]*" )?-j KUBE-(SVC|SVL|EXT)-/.test(rule) || /-j KUBE-EXT-/.test(rule),
     );
     // Traffic from pods and from the node itself is short-circuited to all endpoints.
     const short = rules.find(rule => /-j KUBE-SVC-/.test(rule));
-    return backendsOf(iptables, targetOf(short ?? last ?? '') ?? '', depth + 1);
+    return translationOf(iptables, targetOf(short ?? last ?? '') ?? '', depth + 1);
   }
   const found = new Set<string>();
   for (const rule of rules) {
@@ -81,7 +105,7 @@ function backendsOf(iptables: Iptables, chain: string, depth = 0): string[] {
       if (to !== undefined) found.add(to);
     }
   }
-  return [...found];
+  return { backends: [...found], chain, remembers: rules.some(rule => rule.includes('-m recent --rcheck')) };
 }
 
 const HOOK_CHAINS = { input: 'INPUT', forward: 'FORWARD', output: 'OUTPUT' } as const;

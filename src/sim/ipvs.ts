@@ -9,6 +9,8 @@ export interface VirtualServer {
   /** Of persistence. */
   readonly seconds?: number;
   readonly real: readonly { ip: string; port: number }[];
+  /** Only endpoints of other nodes, reached without masquerade: they answer past this node to what asked from it. */
+  readonly foreign?: boolean;
 }
 
 export class Ipvs {

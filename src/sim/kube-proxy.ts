@@ -24,7 +24,7 @@ export const runKubeProxy: Program = async (run, world) => {
   const { speed, timers, faults } = world;
   const has = toolboxOf(run, tool => tool === 'nft' && faults.lacksNft(node.name));
   // Outside the host's network namespace it only plays with itself.
-  const kernel = run.hostNetwork ? node.kernel : new Kernel(node.ip, world.random);
+  const kernel = run.hostNetwork ? node.kernel : new Kernel(node.addresses, world.random);
   log('I', 'server.go:236', `"Version info" version="${GIT_VERSION}"`);
   platformCleanup(kernel, config.mode, has);
   if (!(await timers.wait(speed.proxyStart * CHECKS_AT, signal))) return 143;

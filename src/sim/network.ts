@@ -8,6 +8,8 @@ import type { Store } from './store.ts';
 export class Network {
   private readonly pods = new Map<string, KubeObject>();
   private readonly byIP = new Map<string, SimNode>();
+  /** What somebody who listens at `ip:port` says to all who connect. */
+  private readonly echoes = new Map<string, string>();
 
   constructor(store: Store) {
     store.subscribe(({ kind, type, object }) => {
@@ -19,11 +21,11 @@ export class Network {
   }
 
   addNode(node: SimNode): void {
-    this.byIP.set(node.ip, node);
+    for (const ip of node.addresses) this.byIP.set(ip, node);
   }
 
   removeNode(node: SimNode): void {
-    this.byIP.delete(node.ip);
+    for (const ip of node.addresses) this.byIP.delete(ip);
   }
 
   /** Somebody listens at an endpoint. */
@@ -40,11 +42,26 @@ export class Network {
     const through = other && other !== node ? other : node;
     if (node.down || through.down) return { outcome: 'timeout', fate: { kind: 'timeout' } };
     const fate = through.kernel.connect(other && other !== node ? { ...connection, from: 'pod' } : connection);
-    return { outcome: this.outcomeOf(fate, connection), fate };
+    return { outcome: this.outcomeOf(fate, connection, through), fate };
   }
 
-  private outcomeOf(fate: Fate, { ip, protocol }: Connection): Outcome {
+  /** Says `text` to everybody who connects to `ip:port`, until the call that it returns. */
+  echo(address: string, text: string): () => void {
+    this.echoes.set(address, text);
+    return () => {
+      if (this.echoes.get(address) === text) this.echoes.delete(address);
+    };
+  }
+
+  said(address: string): string | undefined {
+    return this.echoes.get(address);
+  }
+
+  private outcomeOf(fate: Fate, { ip, port, protocol }: Connection, through: SimNode): Outcome {
     const silent = protocol === 'udp' ? 'no answer' : 'timeout';
+    // Nobody translates it: a process of the node itself listens there, or nobody.
+    if (fate.kind === 'untouched' && (this.byIP.has(ip) || ip.startsWith('127.')))
+      return through.ports.has(port) ? 'ok' : 'refused';
     if (fate.kind === 'refused') return 'refused';
     if (fate.kind === 'timeout') return silent;
     const address = fate.kind === 'backend' ? fate.backend.slice(0, fate.backend.lastIndexOf(':')) : ip;

@@ -161,11 +161,15 @@ export function withoutService(table: NftTable, service: string): NftTable {
   };
 }
 
-/** `ip:port` of the endpoints behind a chain. */
-export function nftBackends(table: NftTable, chain: string): string[] {
+/** What a chain does with a connection from a pod or the node itself: `backends` are `ip:port`. */
+export function nftTranslation(
+  table: NftTable,
+  chain: string,
+): { backends: string[]; chain: string; remembers: boolean } {
   const found = table.chains.get(chain);
-  if (!found) return [];
-  if (found.kind === 'endpoint' || found.kind === 'firewall') return [];
-  if (found.kind !== 'service' && found.kind !== 'sticky') return nftBackends(table, found.target);
-  return found.endpoints.map(endpoint => `${endpoint.ip}:${endpoint.port}`);
+  if (!found || found.kind === 'endpoint' || found.kind === 'firewall')
+    return { backends: [], chain, remembers: false };
+  if (found.kind !== 'service' && found.kind !== 'sticky') return nftTranslation(table, found.target);
+  const backends = found.endpoints.map(endpoint => `${endpoint.ip}:${endpoint.port}`);
+  return { backends, chain, remembers: found.kind === 'sticky' };
 }

@@ -1,6 +1,6 @@
 // The node as the shipped watcher and sweeper see it, and the container that runs them.
-import type { NodeIo } from '../core/node-io.ts';
-import type { ProbeTarget } from '../core/observation.ts';
+import type { Dial, NodeIo, Reply } from '../core/node-io.ts';
+import { answerDns, CLUSTER_DOMAIN } from './dns.ts';
 import { Kernel } from './kernel.ts';
 import { procFile } from './node-files.ts';
 import { runTool } from './node-tools.ts';
@@ -13,7 +13,7 @@ const SHORTEST_PAUSE_MS = 10;
 export function nodeIo(run: ContainerRun, world: World): NodeIo {
   const { node, hostNetwork, signal, files } = run;
   // A pod has a network namespace of its own, without rules.
-  const kernel = hostNetwork ? node.kernel : new Kernel(node.ip, world.random);
+  const kernel = hostNetwork ? node.kernel : new Kernel(node.addresses, world.random);
   const pause = async (ms: number) => {
     if (!(await world.timers.wait(ms, signal))) throw signal.reason;
   };
@@ -25,7 +25,10 @@ export function nodeIo(run: ContainerRun, world: World): NodeIo {
       return handler(path);
     },
     async readFile(path) {
-      const text = files.get(path) ?? procFile(kernel, path, hostNetwork, world.traffic.ipvsConnections(node.name));
+      const text =
+        files.get(path) ??
+        systemFile(path) ??
+        procFile(kernel, path, hostNetwork, world.traffic.ipvsConnections(node.name));
       if (text === undefined)
         throw Object.assign(new Error(`ENOENT: no such file or directory, open '${path}'`), { code: 'ENOENT' });
       return text;
@@ -34,18 +37,21 @@ export function nodeIo(run: ContainerRun, world: World): NodeIo {
       await pause(ANSWER_MS);
       return runTool(kernel, program, args, input, hostNetwork ? world.traffic.ipvsConnections(node.name) : []);
     },
-    async dial(target: ProbeTarget, timeoutMs) {
-      const protocol = target.protocol === 'TCP' ? 'tcp' : 'udp';
-      const connection = {
-        protocol,
-        ip: target.address,
-        port: target.port,
-        from: hostNetwork ? 'host' : 'pod',
-      } as const;
-      const { outcome } = world.network.connect(node, connection);
-      const silent = outcome === 'timeout' || outcome === 'no answer';
+    async dial(dial, timeoutMs) {
+      const reply = answered(run, world, dial);
+      const silent = reply.outcome === 'timeout' || reply.outcome === 'no answer';
       await pause(silent ? Math.min(timeoutMs, world.speed.dialTimeout) : ANSWER_MS);
-      return outcome;
+      return reply;
+    },
+    async echo(address, port, text) {
+      const end = world.network.echo(`${address}:${port}`, text);
+      signal.addEventListener('abort', end);
+    },
+    addresses() {
+      if (!hostNetwork) return [{ device: 'eth0', address: podIP(run) }];
+      const own = node.addresses.map((address, index) => ({ device: `eth${index}`, address }));
+      const services = [...(kernel.ipvs.device ?? [])].map(address => ({ device: 'kube-ipvs0', address }));
+      return [...own, { device: 'cni0', address: node.podCIDR.replace(/0\/\d+$/, '1') }, ...services];
     },
     cpu: () => 0,
     now: () => Date.now(),
@@ -56,6 +62,42 @@ export function nodeIo(run: ContainerRun, world: World): NodeIo {
       if (!(await world.timers.wait(scaled, both))) throw both.reason;
     },
     print: line => run.log(line),
+  };
+}
+
+const podIP = ({ pod }: ContainerRun): string => pod.status?.podIP ?? '';
+
+function systemFile(path: string): string | undefined {
+  if (path !== '/etc/resolv.conf') return undefined;
+  return `search default.svc.${CLUSTER_DOMAIN} svc.${CLUSTER_DOMAIN} ${CLUSTER_DOMAIN}\nnameserver 10.96.0.10\n`;
+}
+
+/** What comes back, as far as somebody waits for it: of our own endpoints, of the DNS; other servers answer anything. */
+function answered(
+  run: ContainerRun,
+  world: World,
+  { address, port, protocol, question, answerBytes = 0 }: Dial,
+): Reply {
+  const { node, hostNetwork } = run;
+  const { outcome, fate } = world.network.connect(node, {
+    protocol: protocol === 'TCP' ? 'tcp' : 'udp',
+    ip: address,
+    port,
+    from: hostNetwork ? 'host' : 'pod',
+    client: hostNetwork ? node.ip : podIP(run),
+  });
+  const waits = protocol === 'UDP' || answerBytes > 0;
+  if (outcome !== 'ok' || !waits) return { outcome };
+  const backend = fate.kind === 'backend' ? fate.backend : `${address}:${port}`;
+  const text = world.network.said(backend);
+  if (text !== undefined) return { outcome, answer: Buffer.from(text) };
+  if (!backend.endsWith(':53')) return { outcome, answer: Buffer.from('ok') };
+  const prefix = protocol === 'TCP' ? 2 : 0;
+  const answer = answerDns(Buffer.from(question ?? []).subarray(prefix), world.services.current());
+  if (!answer) return { outcome: protocol === 'TCP' ? 'timeout' : 'no answer' };
+  return {
+    outcome,
+    answer: Buffer.concat([Buffer.from([answer.length >> 8, answer.length & 255].slice(0, prefix)), answer]),
   };
 }
 

@@ -16,6 +16,8 @@ export type PortHandler = (path: string) => Answer;
 export class SimNode {
   readonly name: string;
   readonly ip: string;
+  /** All that it has on its own devices: `ip`, and one of a second network that the API does not name. */
+  readonly addresses: readonly string[];
   readonly podCIDR: string;
   readonly kernel: Kernel;
   readonly ports = new Map<number, PortHandler>();
@@ -31,7 +33,8 @@ export class SimNode {
     this.name = given.name;
     this.ip = given.ip;
     this.podCIDR = given.podCIDR;
-    this.kernel = new Kernel(given.ip, random);
+    this.addresses = [given.ip, given.ip.replace(/^192\.168\./, '172.20.')];
+    this.kernel = new Kernel(this.addresses, random);
   }
 
   /** Mode of the running kube-proxy; of the one that a DaemonSet made when there are two. */

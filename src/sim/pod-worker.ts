@@ -96,7 +96,8 @@ export class PodWorker {
     const container = this.containers().find(c => c.name === name);
     if (!container || life.signal.aborted) return;
     const log = world.logs.begin(this.uid, name);
-    const env = environment(this.pod, container);
+    const pod = { ...this.pod, status: { ...this.pod.status, podIP: this.podIP, hostIP: this.node.ip } };
+    const env = environment(pod, container);
     const { exit } = this.stateOf(name);
     this.states.set(name, { ...running(), restarts, ...(exit ? { exit } : {}) });
     this.report();
@@ -104,13 +105,13 @@ export class PodWorker {
     const text = (list: string[] | undefined) => (list ?? []).map(item => expand(item, env));
     const context = {
       node: this.node,
-      pod: this.pod,
+      pod,
       name,
       command: text(container.command),
       args: text(container.args),
       env,
       files: mountedFiles(world.registry.store, this.pod, container),
-      hostNetwork: isHostNetwork(this.pod),
+      hostNetwork: isHostNetwork(pod),
       signal,
       log: (line: string) => {
         if (!log.ended) log.print(line);

@@ -62,8 +62,14 @@ export const POSTROUTING_RULES = [
   '-m comment --comment "kubernetes service traffic requiring SNAT" -j MASQUERADE --random-fully',
 ];
 export const MARK_RULES = ['-j MARK --set-xmark 0x4000/0x4000'];
-const NODE_PORTS_JUMP =
-  '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS';
+const NODE_PORTS_COMMENT =
+  '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain"';
+
+/** To NodePorts on every local address, or on those that nodePortAddresses names. */
+function nodePortJumps(addresses: readonly string[] | undefined): string[] {
+  if (!addresses) return [`${NODE_PORTS_COMMENT} -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS`];
+  return addresses.map(ip => `-d ${ip}/32 ${NODE_PORTS_COMMENT} -j KUBE-NODEPORTS`);
+}
 
 export const CANARY = 'KUBE-PROXY-CANARY';
 /** Chains of Services: one that no Service needs is stale. */
@@ -82,6 +88,8 @@ export interface ProgramNode {
   readonly name: string;
   readonly ip: string;
   readonly clusterCIDR: string;
+  /** Addresses that accept NodePorts; undefined for every local one. */
+  readonly nodePortIPs: readonly string[] | undefined;
 }
 
 /** Writes the whole state of iptables mode; Service chains that nothing needs any more go. */
@@ -104,7 +112,7 @@ export function programIptables(iptables: Iptables, view: ServiceView, node: Pro
   for (const name of [...iptables.chains('nat').keys()])
     if (SERVICE_CHAIN.test(name) && !chains.has(name)) iptables.dropChain('nat', name);
   for (const [name, rules] of chains) iptables.setChain('nat', name, rules);
-  iptables.setChain('nat', 'KUBE-SERVICES', [...services, NODE_PORTS_JUMP]);
+  iptables.setChain('nat', 'KUBE-SERVICES', [...services, ...nodePortJumps(node.nodePortIPs)]);
   iptables.setChain('nat', 'KUBE-NODEPORTS', nodePorts);
   iptables.setChain('nat', 'KUBE-POSTROUTING', POSTROUTING_RULES);
   iptables.setChain('nat', 'KUBE-MARK-MASQ', MARK_RULES);

@@ -8,6 +8,8 @@ import { outsideIPs, reachedOn, type ServicePort, type ServiceView } from './ser
 export interface IpvsNode {
   readonly ip: string;
   readonly name: string;
+  /** Addresses that accept NodePorts. */
+  readonly nodePortIPs: readonly string[];
   readonly clusterCIDR: string;
   readonly scheduler: string;
   /** Whether an address is in excludeCIDRs and so left alone. */
@@ -43,19 +45,21 @@ function programServers(ipvs: Ipvs, view: ServiceView, node: IpvsNode): void {
     if (node.excluded(server.ip)) servers.set(`${server.protocol}/${server.ip}/${server.port}`, server);
   for (const port of view.ports) {
     const { internal, external } = behind(port, node.name);
-    const take = (ip: string, number: number, real: VirtualServer['real']) => {
+    const foreign = port.localOnly && !port.endpoints.some(endpoint => endpoint.node === node.name);
+    const take = (ip: string, number: number, real: VirtualServer['real'], more: Partial<VirtualServer> = {}) => {
       const seconds = port.affinitySeconds;
       const { protocol } = port;
       const persistence = seconds === undefined ? {} : { seconds };
-      const server = { protocol, ip, port: number, scheduler: node.scheduler, ...persistence, real };
+      const server = { protocol, ip, port: number, scheduler: node.scheduler, ...persistence, real, ...more };
       servers.set(`${protocol}/${ip}/${number}`, server);
     };
     for (const ip of [port.clusterIP, ...outsideIPs(port)]) {
       // An address that the node has itself is not given to the device too.
       if (ip !== node.ip) device.add(ip);
-      take(ip, port.port, ip === port.clusterIP ? internal : external);
+      if (ip === port.clusterIP) take(ip, port.port, internal);
+      else take(ip, port.port, external, foreign ? { foreign } : {});
     }
-    if (port.nodePort) take(node.ip, port.nodePort, external);
+    if (port.nodePort) for (const ip of node.nodePortIPs) take(ip, port.nodePort, external);
   }
   ipvs.servers = servers;
   ipvs.device = device;
@@ -97,12 +101,15 @@ function setEntries(
     }
     if (nodePort) {
       const upper = protocol === 'tcp' ? 'TCP' : 'UDP';
-      const [all, local, entry] =
+      const [all, local, numbers] =
         protocol === 'sctp'
-          ? (['KUBE-NODE-PORT-SCTP-HASH', 'KUBE-NODE-PORT-LOCAL-SCTP-HASH', `${node.ip},sctp:${nodePort}`] as const)
-          : ([`KUBE-NODE-PORT-${upper}`, `KUBE-NODE-PORT-LOCAL-${upper}`, String(nodePort)] as const);
-      add(all, entry);
-      if (localOnly) add(local, entry);
+          ? (['KUBE-NODE-PORT-SCTP-HASH', 'KUBE-NODE-PORT-LOCAL-SCTP-HASH', node.nodePortIPs] as const)
+          : ([`KUBE-NODE-PORT-${upper}`, `KUBE-NODE-PORT-LOCAL-${upper}`, ['']] as const);
+      for (const ip of numbers) {
+        const entry = ip === '' ? String(nodePort) : `${ip},sctp:${nodePort}`;
+        add(all, entry);
+        if (localOnly) add(local, entry);
+      }
     }
     for (const { ip, port: target } of endpoints.filter(endpoint => endpoint.node === node.name))
       add('KUBE-LOOP-BACK', `${ip},${protocol}:${target},${ip}`);

@@ -142,21 +142,34 @@ export class Proxier {
     const { kernel, config, world } = this.parts;
     const { name, ip } = this.node;
     const clusterCIDR = config.clusterCIDR || world.clusterCIDR;
+    const nodePortIPs = this.nodePortIPs(family);
     if (this.mode === 'nftables') {
-      const all = config.nodePortAddresses.some(cidr => cidr === '0.0.0.0/0');
-      const own = family === 'IPv4' ? [ip] : [];
       const short = family === 'IPv4' ? 'ip' : 'ip6';
-      kernel.setNft(short, programNft(short, view, { name, ip, clusterCIDR, nodePortIPs: all ? undefined : own }));
+      kernel.setNft(short, programNft(short, view, { name, ip, clusterCIDR, nodePortIPs }));
       return;
     }
     const iptables = kernel.iptables[family];
     kernel.useIptables();
     if (this.mode === 'iptables') {
-      programIptables(iptables, view, { name, ip, clusterCIDR });
+      programIptables(iptables, view, { name, ip, clusterCIDR, nodePortIPs });
       return;
     }
     const excluded = (address: string) => config.excludeCIDRs.some(cidr => inCIDR(address, cidr));
-    programIpvs(kernel.ipvs, iptables, family, view, { ip, name, clusterCIDR, scheduler: config.scheduler, excluded });
+    const { scheduler } = config;
+    // A virtual server has one address, so every one of the node is named.
+    const addresses = nodePortIPs ?? this.node.addresses;
+    const own = { ip, name, clusterCIDR, scheduler, excluded, nodePortIPs: addresses };
+    programIpvs(kernel.ipvs, iptables, family, view, own);
+  }
+
+  /** Addresses that accept NodePorts; undefined for every local one. */
+  private nodePortIPs(family: Family): readonly string[] | undefined {
+    const { nodePortAddresses } = this.parts.config;
+    const given = nodePortAddresses.length > 0 || this.mode !== 'nftables' ? nodePortAddresses : ['primary'];
+    if (given.length === 0 || given.includes(family === 'IPv4' ? '0.0.0.0/0' : '::/0')) return undefined;
+    if (family === 'IPv6') return [];
+    const { ip, addresses } = this.node;
+    return given.includes('primary') ? [ip] : addresses.filter(own => given.some(cidr => inCIDR(own, cidr)));
   }
 
   private answerMetrics(path: string): { status: number; body: string } {

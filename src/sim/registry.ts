@@ -24,6 +24,9 @@ const OWN_STATUS = new Set<Kind>(['Pod', 'Deployment', 'StatefulSet', 'DaemonSet
 /** Kinds whose changes of `spec` are counted. */
 const COUNTED = new Set<Kind>(['Deployment', 'StatefulSet', 'DaemonSet']);
 
+/** Of 10.96.0.0/12, the last one that is no broadcast address. */
+const LAST_CLUSTER_IP = 2 ** 20 - 2;
+
 export class Registry {
   readonly store: Store;
   private readonly random: Random;
@@ -43,6 +46,7 @@ export class Registry {
     if (!metadata.name) throw badRequest('name or generateName is required');
     if (KINDS[kind].namespaced) this.enterNamespace(metadata, namespace);
     else delete metadata.namespace;
+    if (kind === 'Service') this.allocateClusterIP(object);
     applyDefaults(object);
     validateObject(object);
     if (this.store.get(kind, metadata.namespace, metadata.name)) throw alreadyExists(kind, metadata.name);
@@ -51,6 +55,18 @@ export class Registry {
     if (COUNTED.has(kind)) metadata.generation = 1;
     delete metadata.deletionTimestamp;
     return this.store.put(object);
+  }
+
+  /** From the end of the range: its beginning is for those who ask for an address. */
+  private allocateClusterIP({ spec }: KubeObject): void {
+    if (spec.type === 'ExternalName' || spec.clusterIP !== undefined) return;
+    const taken = new Set(this.store.list('Service').map(service => service.spec.clusterIP));
+    for (let n = LAST_CLUSTER_IP; n > 0; n--) {
+      const ip = `10.${96 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
+      if (taken.has(ip)) continue;
+      spec.clusterIP = ip;
+      return;
+    }
   }
 
   private enterNamespace(metadata: KubeObject['metadata'], namespace: string | undefined): void {

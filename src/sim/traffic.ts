@@ -1,4 +1,5 @@
 // Clients in pods on every node: new connections to Services, and one that each of them keeps.
+import { NAMESPACE } from '../core/names.ts';
 import type { Network } from './network.ts';
 import type { SimNode } from './node.ts';
 import type { IpvsConnection } from './node-files.ts';
@@ -146,13 +147,16 @@ export class Traffic {
   }
 
   private targets(): ServicePort[] {
-    return this.parts.services.current().ports.filter(port => port.endpoints.length > 0 && port.protocol !== 'sctp');
+    return this.parts.services.current().ports.filter(
+      // proxyctl's own Services come and go, and have no clients but itself.
+      port => port.endpoints.length > 0 && port.protocol !== 'sctp' && !port.service.startsWith(`${NAMESPACE}/`),
+    );
   }
 
   private dial(client: Client, target: ServicePort): void {
     const { protocol, clusterIP: ip, port, service } = target;
     if (protocol === 'sctp') return;
-    const { outcome } = this.parts.network.connect(client.node, { protocol, ip, port, from: 'pod' });
+    const { outcome } = this.parts.network.connect(client.node, { protocol, ip, port, from: 'pod', client: client.ip });
     const failed = outcome === 'ok' ? 0 : 1;
     const count = (tally: Tally) => {
       tally.attempted++;
@@ -180,7 +184,7 @@ export class Traffic {
     const tcp = targets.filter(target => target.protocol === 'tcp');
     if (tcp.length === 0) return;
     const { clusterIP: ip, port, service } = random.pick(tcp);
-    const { outcome, fate } = network.connect(node, { protocol: 'tcp', ip, port, from: 'pod' });
+    const { outcome, fate } = network.connect(node, { protocol: 'tcp', ip, port, from: 'pod', client: client.ip });
     if (outcome !== 'ok' || fate.kind !== 'backend') return;
     const until = Date.now() + keepMs * (0.5 + random.next());
     const { backend, server } = fate;

@@ -2,12 +2,14 @@ import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { isMode, MODES, type Mode } from '../core/mode.ts';
+import type { OwnService } from '../core/probe-service.ts';
 import { VANTAGES } from '../core/vantage.ts';
 import type { Ports } from './proxy.ts';
 import type { SweepOptions } from './sweep.ts';
 import type { WatchOptions } from './watch.ts';
 
 export const USAGE = `usage: watcher watch --node NAME --vantage host|pod --targets FILE --main METRICS,HEALTHZ --warm METRICS,HEALTHZ
+                     [--addresses A,B] [--own NAMESPACE/NAME=ADDRESS]
        watcher sweep --left MODE --now MODE --drain SECONDS --wait SECONDS --serving METRICS,HEALTHZ
                      [--gone METRICS,HEALTHZ] [--exclude-cidrs A,B]`;
 
@@ -17,7 +19,7 @@ export type Command =
   | { command: 'sweep'; options: SweepOptions };
 
 const OPTIONS: Record<string, readonly string[]> = {
-  watch: ['node', 'vantage', 'targets', 'main', 'warm'],
+  watch: ['node', 'vantage', 'targets', 'main', 'warm', 'addresses', 'own'],
   sweep: ['left', 'now', 'drain', 'wait', 'serving', 'gone', 'exclude-cidrs'],
 };
 
@@ -37,6 +39,8 @@ export function parseArguments(argv: readonly string[]): Command {
       vantage,
       mainPorts: given.ports('main'),
       warmPorts: given.ports('warm'),
+      addresses: given.addresses('addresses'),
+      ...(given.has('own') ? { own: given.own('own') } : {}),
     };
     return { command: 'watch', targetsFile: given.text('targets'), options };
   }
@@ -92,6 +96,21 @@ class Given {
     const [, metrics, healthz] = /^(\d{1,5}),(\d{1,5})$/.exec(this.text(name)) ?? [];
     if (metrics === undefined || healthz === undefined) throw wrong(`--${name} is METRICS,HEALTHZ: two ports`);
     return { metrics: Number(metrics), healthz: Number(healthz) };
+  }
+
+  addresses(name: string): string[] {
+    const value = this.values[name];
+    if (typeof value !== 'string' || value === '') return [];
+    const wrongs = value.split(',').filter(address => isIP(address) === 0);
+    if (wrongs.length > 0) throw wrong(`--${name}: "${wrongs[0]}" is no address`);
+    return value.split(',');
+  }
+
+  own(name: string): OwnService {
+    const [, service, address] = /^([^/=]+\/[^/=]+)=(.+)$/.exec(this.text(name)) ?? [];
+    if (service === undefined || address === undefined || isIP(address) === 0)
+      throw wrong(`--${name} is NAMESPACE/NAME=ADDRESS`);
+    return { name: service, address };
   }
 
   cidrs(name: string): string[] {

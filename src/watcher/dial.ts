@@ -1,7 +1,8 @@
-// Real connections to a target.
+// Real connections.
 import { createSocket } from 'node:dgram';
-import { connect, isIPv6 } from 'node:net';
-import type { Outcome, ProbeTarget } from '../core/observation.ts';
+import { connect, createServer, isIPv6 } from 'node:net';
+import type { Dial, Reply } from '../core/node-io.ts';
+import type { Outcome } from '../core/observation.ts';
 
 const OUTCOMES: Readonly<Record<string, Outcome>> = {
   ECONNREFUSED: 'refused',
@@ -18,15 +19,15 @@ const OUTCOMES: Readonly<Record<string, Outcome>> = {
 };
 
 /** One new connection. Rejects with errors that are this side's own (no free port, no free file). */
-export function dial(target: ProbeTarget, timeoutMs: number): Promise<Outcome> {
-  return target.protocol === 'UDP' ? ask(target, timeoutMs) : knock(target, timeoutMs);
+export function dial(to: Dial, timeoutMs: number): Promise<Reply> {
+  return to.protocol === 'UDP' ? ask(to, timeoutMs) : knock(to, timeoutMs);
 }
 
 /** The outcome that an error stands for; throws it when it is none of the target's. */
-function outcomeOf(error: NodeJS.ErrnoException): Outcome {
+function outcomeOf(error: NodeJS.ErrnoException): Reply {
   const outcome = OUTCOMES[error.code ?? ''];
   if (outcome === undefined) throw error;
-  return outcome;
+  return { outcome };
 }
 
 /** Calls `late` after `ms`, but not before what has come in meanwhile was handled: parsing a dump may have held up the loop. */
@@ -34,65 +35,72 @@ function deadline(ms: number, late: () => void): NodeJS.Timeout {
   return setTimeout(() => setImmediate(late), ms);
 }
 
-function knock({ address, port }: ProbeTarget, timeoutMs: number): Promise<Outcome> {
+function knock({ address, port, question, answerBytes = 0 }: Dial, timeoutMs: number): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: address, port });
-    const end = (outcome: () => Outcome) => {
+    let answer = Buffer.alloc(0);
+    const end = (reply: () => Reply) => {
       clearTimeout(timer);
       // A reset leaves no TIME_WAIT behind, here or in conntrack.
       socket.resetAndDestroy();
       try {
-        resolve(outcome());
+        resolve(reply());
       } catch (error) {
         reject(error);
       }
     };
-    const timer = deadline(timeoutMs, () => end(() => 'timeout'));
-    socket.once('connect', () => end(() => 'ok'));
+    const timer = deadline(timeoutMs, () => end(() => ({ outcome: 'timeout' })));
+    socket.once('connect', () => {
+      if (answerBytes === 0) end(() => ({ outcome: 'ok' }));
+      else if (question) socket.write(question);
+    });
+    socket.on('data', (chunk: Buffer) => {
+      answer = Buffer.concat([answer, chunk]);
+      if (answer.length >= answerBytes) end(() => ({ outcome: 'ok', answer }));
+    });
+    socket.once('end', () => end(() => ({ outcome: 'reset' })));
     socket.on('error', error => end(() => outcomeOf(error)));
   });
 }
 
-/** A UDP port answers by its own protocol only: DNS on 53, elsewhere what Kubernetes' test servers understand. */
-function ask({ address, port }: ProbeTarget, timeoutMs: number): Promise<Outcome> {
+function ask({ address, port, question = new Uint8Array() }: Dial, timeoutMs: number): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
     let over = false;
-    const end = (outcome: () => Outcome) => {
+    const end = (reply: () => Reply) => {
       if (over) return;
       over = true;
       clearTimeout(timer);
       socket.close();
       try {
-        resolve(outcome());
+        resolve(reply());
       } catch (error) {
         reject(error);
       }
     };
-    const timer = deadline(timeoutMs, () => end(() => 'no answer'));
-    socket.once('message', () => end(() => 'ok'));
+    const timer = deadline(timeoutMs, () => end(() => ({ outcome: 'no answer' })));
+    socket.once('message', answer => end(() => ({ outcome: 'ok', answer })));
     socket.on('error', error => end(() => outcomeOf(error)));
     // Connected, so that a refusal (ICMP) comes back as an error.
-    const ask = () => {
-      if (!over) socket.send(port === 53 ? dnsQuestion() : 'hostname');
+    const send = () => {
+      if (!over) socket.send(question);
     };
     // Twice, as resolvers do: one lost datagram says nothing about a Service.
-    const again = setTimeout(ask, timeoutMs / 2);
+    const again = setTimeout(send, timeoutMs / 2);
     socket.once('close', () => clearTimeout(again));
-    socket.connect(port, address, ask);
+    socket.connect(port, address, send);
   });
 }
 
-const DNS_NAME = 'kubernetes.default.svc.cluster.local';
-
-/** A query for the A record of DNS_NAME (RFC 1035, section 4). */
-export function dnsQuestion(id = Math.floor(Math.random() * 0x10000)): Buffer {
-  const header = Buffer.alloc(12);
-  header.writeUInt16BE(id, 0);
-  // Recursion desired; one question.
-  header.writeUInt16BE(0x0100, 2);
-  header.writeUInt16BE(1, 4);
-  const labels = DNS_NAME.split('.').map(label => Buffer.concat([Buffer.from([label.length]), Buffer.from(label)]));
-  // End of the name, type A, class IN.
-  return Buffer.concat([header, ...labels, Buffer.from([0, 0, 1, 0, 1])]);
+/** Answers every connection with `text` until the process ends. */
+export function echo(address: string, port: number, text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const server = createServer(socket => {
+      // The dialler resets once it has read.
+      socket.on('error', () => socket.destroy());
+      socket.end(text);
+    });
+    server.once('error', reject);
+    server.listen(port, address, resolve);
+  });
 }

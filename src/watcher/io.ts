@@ -2,9 +2,10 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { get } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NodeIo } from '../core/node-io.ts';
-import { dial } from './dial.ts';
+import { dial, echo } from './dial.ts';
 
 /** A program that takes longer is killed; restoring tens of thousands of rules takes minutes on a slow node. */
 const PROGRAM_TIMEOUT_MS = 600_000;
@@ -17,6 +18,8 @@ export function nodeIo(): NodeIo {
     readFile: path => readFile(path, 'utf8'),
     run,
     dial,
+    echo,
+    addresses,
     now: () => Date.now(),
     cpu: () => {
       const { user, system } = process.cpuUsage();
@@ -29,6 +32,14 @@ export function nodeIo(): NodeIo {
       process.stdout.write(`${line}\n`);
     },
   };
+}
+
+function addresses(): ReturnType<NodeIo['addresses']> {
+  return Object.entries(networkInterfaces()).flatMap(([device, own = []]) =>
+    own
+      .filter(({ internal, address }) => !internal && !/^(fe80:|169\.254\.)/i.test(address))
+      .map(({ address }) => ({ device, address })),
+  );
 }
 
 function httpGet(port: number, path: string, timeoutMs: number): Promise<{ status: number; body: string }> {

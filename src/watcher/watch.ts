@@ -1,36 +1,30 @@
 // The watcher: looks at one node and prints what it sees, until it is ended.
 import { isMode, MODES, type Mode } from '../core/mode.ts';
 import type { NodeIo } from '../core/node-io.ts';
-import type { KernelSample, ModeRules, Outcome, ProbeTarget, ProbeTargets } from '../core/observation.ts';
+import type { KernelSample, ModeRules, ProbeTarget } from '../core/observation.ts';
+import { kindOfTarget } from '../core/probe-kind.ts';
 import { servicePort } from '../core/service-port.ts';
-import { OBSERVATION_VERSION, type Vantage } from '../core/vantage.ts';
+import { OBSERVATION_VERSION } from '../core/vantage.ts';
 import { parseIpVsConnections } from '../kernel/ipvs.ts';
 import { type Kernel, parseKernel } from '../kernel/kernel.ts';
 import { tracesOf } from '../kernel/leftovers.ts';
 import { countServicePorts } from '../kernel/reading.ts';
 import { Collector, readableModes, readIfThere } from './collect.ts';
 import { lookAtConntrack } from './conntrack.ts';
-import { eachAtMost, every, Nudge, type Pace } from './pace.ts';
+import { every, Nudge, type Pace } from './pace.ts';
+import { echoOwn, type ProberOptions, prober } from './prober.ts';
 import { lookAtProxy, type Ports, proxyMode, SyncSeconds } from './proxy.ts';
 import { type NewObservation, Report } from './report.ts';
 import { RulesLog } from './rules-log.ts';
 
-export interface WatchOptions {
-  readonly node: string;
-  /** From `host` kube-proxy, kernel and connection tracking are looked at; from both, the targets are dialled. */
-  readonly vantage: Vantage;
-  readonly targets: ProbeTargets;
+/** From `host` kube-proxy, kernel and connection tracking are looked at; from both, the targets are dialled. */
+export interface WatchOptions extends ProberOptions {
   readonly mainPorts: Ports;
   readonly warmPorts: Ports;
   /** Between the starts of two looks; 1000. */
   readonly intervalMs?: number;
-  /** Between the starts of two probe rounds; 2000, and 10 for each target where that is more. */
-  readonly probeIntervalMs?: number;
-  /** For one dial; 2000. */
-  readonly timeoutMs?: number;
 }
 
-const MAX_DIALS = 16;
 /** Of one processor, for each loop. */
 const CPU_SHARE = 0.08;
 /** Of the time: the kernel's own tools do the work. */
@@ -43,7 +37,8 @@ export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSign
   const { node, vantage, mainPorts, warmPorts } = options;
   const intervalMs = options.intervalMs ?? 1000;
   const report = new Report(io);
-  report.print({ kind: 'hello', v: OBSERVATION_VERSION, node, vantage });
+  const echo = await echoOwn(io, options, report);
+  report.print({ kind: 'hello', v: OBSERVATION_VERSION, node, vantage, ...echo });
   const repeat = (what: string, pace: Partial<Pace>, work: () => Promise<void>) =>
     every(io, { intervalMs, share: CPU_SHARE, cost: 'cpu', ...pace }, signal, async () => {
       try {
@@ -53,8 +48,8 @@ export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSign
       }
     });
   // Each in a loop of its own: none waits for another.
-  const probeIntervalMs = options.probeIntervalMs ?? Math.max(2000, options.targets.targets.length * 10);
-  const loops = [repeat('probes', { intervalMs: probeIntervalMs }, prober(io, options, report, signal))];
+  const probes = await prober(io, options, report, signal);
+  const loops = [repeat('probes', { intervalMs: probes.intervalMs }, probes.round)];
   if (vantage === 'host') {
     const nudge = new Nudge();
     loops.push(repeat('kube-proxy', {}, proxyWatch(io, 'main', mainPorts, report, nudge)));
@@ -64,28 +59,6 @@ export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSign
     loops.push(repeat('kernel', kernelPace, kernelWatch(io, options, report)));
   }
   await Promise.all(loops);
-}
-
-function prober(io: NodeIo, options: WatchOptions, report: Report, signal: AbortSignal): () => Promise<void> {
-  let round = 0;
-  return async () => {
-    round++;
-    const began = new Date(io.now()).toISOString();
-    const bad: [string, Outcome][] = [];
-    let dialled = 0;
-    await eachAtMost(MAX_DIALS, options.targets.targets, async target => {
-      if (signal.aborted) return;
-      try {
-        const outcome = await io.dial(target, options.timeoutMs ?? 2000);
-        dialled++;
-        if (outcome !== 'ok') bad.push([target.id, outcome]);
-      } catch (error) {
-        // Our own lack of something (ports, files) says nothing about the target.
-        report.trouble('dial', error);
-      }
-    });
-    if (!signal.aborted) report.print({ kind: 'round', vantage: options.vantage, round, began, targets: dialled, bad });
-  };
 }
 
 /** A kube-proxy's coming, going and first sync change the kernel: it is looked at again at once. */
@@ -119,10 +92,9 @@ async function printConntrack(io: NodeIo, report: Report): Promise<void> {
 }
 
 function kernelWatch(io: NodeIo, options: WatchOptions, report: Report): () => Promise<void> {
-  const targets = options.targets.targets.map(target => ({
-    id: target.id,
-    key: targetKey(target),
-  }));
+  const targets = options.targets.targets
+    .filter(target => kindOfTarget(target.id).startsWith('cluster-ip'))
+    .map(target => ({ id: target.id, key: targetKey(target) }));
   // While nothing answers, the mode that did last is the one whose rules serve.
   let current: Mode | undefined;
   const collector = new Collector(io);

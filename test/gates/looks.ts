@@ -84,7 +84,9 @@ export const tally = (bad: Bad = {}, rounds = 5): ProbeTally => ({
   since: '2026-01-01T11:59:00Z',
   rounds,
   attempts: rounds * 10,
+  kinds: { 'cluster-ip-tcp': rounds * 8, hairpin: rounds, affinity: rounds },
   bad: new Map(Object.entries(bad)),
+  refusals: { asked: rounds, silent: 0, silentInARow: 0 },
 });
 
 export function view(over: Partial<NodeView> = {}): NodeView {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { nodeAccount, ownNamespace } from '../../src/core/own-namespace.ts';
 import { sweeperPod, watcherPod } from '../../src/run/pods.ts';
 
-const options = { run: 'r-1', image: 'proxyctl/watcher:v1', node: 'node1' };
+const options = { run: 'r-1', image: 'proxyctl/watcher:v1', node: 'node1', addresses: ['10.0.0.1', 'fd00::1'] };
 const sweep = { left: 'iptables', now: 'nftables', drain: 1, wait: 1, exclude: [], serving: 'main' } as const;
 const PODS = {
   'watcher on the host network': watcherPod(options, 'host'),

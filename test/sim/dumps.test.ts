@@ -81,7 +81,7 @@ const SEVEN: ServiceView = {
   ],
 };
 const NODE = { name: 'n', ip: '192.168.7.2', clusterCIDR: '10.244.0.0/16', nodePortIPs: ['192.168.7.2'] };
-const kernel = () => new Kernel(NODE.ip, new Random(1));
+const kernel = () => new Kernel([NODE.ip], new Random(1));
 const run = (k: Kernel, line: string, input?: string) => {
   const [program = '', ...args] = line.split(' ');
   return runTool(k, program, args, input);
@@ -90,7 +90,7 @@ const run = (k: Kernel, line: string, input?: string) => {
 describe('iptables', () => {
   const programmed = () => {
     const k = kernel();
-    programIptables(k.iptables.IPv4, VIEW, NODE);
+    programIptables(k.iptables.IPv4, VIEW, { ...NODE, nodePortIPs: undefined });
     return k;
   };
 
@@ -126,7 +126,7 @@ describe('iptables', () => {
 
   it('has rule for rule what a real one has for the same Services', () => {
     const k = kernel();
-    programIptables(k.iptables.IPv4, SEVEN, NODE);
+    programIptables(k.iptables.IPv4, SEVEN, { ...NODE, nodePortIPs: undefined });
     const rules = (save: string) =>
       save
         .split('\n')

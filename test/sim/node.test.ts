@@ -86,11 +86,12 @@ describe('what a node says about itself', () => {
   it.each(MODES)('follows endpoints in %s mode', async mode => {
     const io = await hostIo(mode);
     const { clusterIP } = sim.store.get('Service', 'shop', 'api')?.spec ?? {};
-    const target = { id: 'x', address: clusterIP, port: 80, protocol: 'TCP', endpoints: true } as const;
-    expect(await io.dial(target, 50)).toBe('ok');
+    const target = { address: clusterIP, port: 80, protocol: 'TCP' } as const;
+    const dialled = async () => (await io.dial(target, 50)).outcome;
+    expect(await dialled()).toBe('ok');
     const pods: Body[] = sim.store.list('Pod', 'shop').filter(p => p.metadata.labels?.app === 'api');
     for (const pod of pods) await ask(sim, 'DELETE', `/api/v1/namespaces/shop/pods/${pod.metadata.name}`);
-    await until('a refusal', async () => (await io.dial(target, 50)) === 'refused');
+    await until('a refusal', async () => (await dialled()) === 'refused');
   });
 });
 
@@ -98,16 +99,16 @@ describe('a Service that silently loses its rules', () => {
   it.each(MODES)('in %s mode stays lost through syncs, until it is cleared', async mode => {
     const io = await hostIo(mode);
     const address = sim.store.get('Service', 'shop', 'api')?.spec.clusterIP;
-    const target = { id: 'x', address, port: 80, protocol: 'TCP', endpoints: true } as const;
+    const dialled = async () => (await io.dial({ address, port: 80, protocol: 'TCP' }, 50)).outcome;
     const clear = sim.fault.silentService('node-1', 'shop/api');
-    expect(await io.dial(target, 50)).not.toBe('ok');
+    expect(await dialled()).not.toBe('ok');
     await ask(sim, 'DELETE', '/api/v1/namespaces/shop/services/web');
     await until('the sync', () =>
       sim.node('node-1').ports.get(10249)?.('/metrics').body.includes('service_changes_pending 0'),
     );
-    expect(await io.dial(target, 50)).not.toBe('ok');
+    expect(await dialled()).not.toBe('ok');
     clear();
-    await until('its rules', async () => (await io.dial(target, 50)) === 'ok');
+    await until('its rules', async () => (await dialled()) === 'ok');
   });
 
   it('is healed by a kube-proxy of another mode', async () => {
@@ -117,10 +118,10 @@ describe('a Service that silently loses its rules', () => {
     await setMode(sim, 'iptables');
     await restartProxy(sim, 'node-1');
     await until('the other mode', () => [...sim.node('node-1').processes].some(p => p.mode === 'iptables' && p.synced));
-    expect(await io.dial({ id: 'x', address, port: 80, protocol: 'TCP', endpoints: true }, 50)).toBe('ok');
+    expect(await io.dial({ address, port: 80, protocol: 'TCP' }, 50)).toEqual({ outcome: 'ok' });
     // Told twice, it is still the fault of the mode that it began in.
     sim.fault.silentService('node-1', 'shop/api');
-    expect(await io.dial({ id: 'x', address, port: 80, protocol: 'TCP', endpoints: true }, 50)).toBe('ok');
+    expect(await io.dial({ address, port: 80, protocol: 'TCP' }, 50)).toEqual({ outcome: 'ok' });
   });
 });
 

@@ -16,7 +16,11 @@ describe('the arguments of the program on a node', () => {
         vantage: 'pod',
         mainPorts: { metrics: 10249, healthz: 10256 },
         warmPorts: { metrics: 10349, healthz: 10356 },
+        addresses: [],
       },
+    });
+    expect(parse(`${WATCH} --addresses 10.0.0.1,fd00::1 --own proxyctl/probe-1=10.96.7.7`)).toMatchObject({
+      options: { addresses: ['10.0.0.1', 'fd00::1'], own: { name: 'proxyctl/probe-1', address: '10.96.7.7' } },
     });
     expect(parse(`${SWEEP} --exclude-cidrs 10.0.0.0/8,fd00::/64`)).toEqual({
       command: 'sweep',
@@ -40,6 +44,9 @@ describe('the arguments of the program on a node', () => {
     WATCH.replace('pod', 'moon'),
     WATCH.replace('--node n1 ', ''),
     WATCH.replace('10249,10256', '10249'),
+    `${WATCH} --addresses 10.0.0.1,node1`,
+    `${WATCH} --own probe=10.96.7.7`,
+    `${WATCH} --own proxyctl/probe=web`,
     SWEEP.replace('ipvs', 'ebpf'),
     SWEEP.replace('--drain 30', '--drain soon'),
     `${SWEEP} --exclude-cidrs 10.0.0.0`,

@@ -1,19 +1,19 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { createServer, type Server } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { ProbeTarget } from '../../src/core/observation.ts';
-import { dial, dnsQuestion } from '../../src/watcher/dial.ts';
+import type { Dial } from '../../src/core/node-io.ts';
+import { dial, echo } from '../../src/watcher/dial.ts';
 
 const open: (Server | Socket)[] = [];
 afterEach(() => {
   for (const one of open.splice(0)) one.close();
 });
-const target = (port: number, protocol: 'TCP' | 'UDP', address = '127.0.0.1'): ProbeTarget => ({
-  id: `a/b:${port}/${protocol}`,
-  address,
+const target = (port: number, protocol: 'TCP' | 'UDP', more: Partial<Dial> = {}): Dial => ({
+  address: '127.0.0.1',
   port,
   protocol,
-  endpoints: true,
+  ...(protocol === 'UDP' ? { question: Buffer.from('hostname') } : {}),
+  ...more,
 });
 
 async function tcpServer(onConnection: (destroy: () => void) => void = () => undefined): Promise<number> {
@@ -41,13 +41,13 @@ async function udpServer(answer: string | undefined): Promise<{ port: number; qu
 
 describe('a TCP dial', () => {
   it('is ok when the connection stands', async () => {
-    expect(await dial(target(await tcpServer(), 'TCP'), 1000)).toBe('ok');
+    expect((await dial(target(await tcpServer(), 'TCP'), 1000)).outcome).toBe('ok');
   });
 
   it('is refused where nobody listens', async () => {
     const port = await tcpServer();
     for (const one of open.splice(0)) await new Promise<void>(resolve => one.close(() => resolve()));
-    expect(await dial(target(port, 'TCP'), 1000)).toBe('refused');
+    expect((await dial(target(port, 'TCP'), 1000)).outcome).toBe('refused');
   });
 
   it('does not take a late look for a late answer', async () => {
@@ -55,7 +55,39 @@ describe('a TCP dial', () => {
     const dialled = dial(target(port, 'TCP'), 5);
     // Parsing a dump can hold up the loop for longer than the timeout.
     for (const end = performance.now() + 50; performance.now() < end; );
-    expect(await dialled).toBe('ok');
+    expect(await dialled).toEqual({ outcome: 'ok' });
+  });
+
+  it('waits for the bytes of an answer, in as many parts as they come', async () => {
+    const server = createServer(socket => {
+      socket.once('data', question => {
+        socket.write(`${question.toString('latin1')}-`);
+        setTimeout(() => socket.write('answer'), 20);
+      });
+      socket.on('error', () => socket.destroy());
+    });
+    open.push(server);
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const port = typeof address === 'object' && address ? address.port : 0;
+    const asked = { question: Buffer.from('who'), answerBytes: 10 };
+    const { outcome, answer } = await dial(target(port, 'TCP', asked), 1000);
+    expect([outcome, Buffer.from(answer ?? []).toString()]).toEqual(['ok', 'who-answer']);
+    expect((await dial(target(port, 'TCP', { ...asked, answerBytes: 11 }), 100)).outcome).toBe('timeout');
+  });
+
+  it('is a reset when the other side ends before it has answered', async () => {
+    const port = await tcpServer(destroy => destroy());
+    expect((await dial(target(port, 'TCP', { answerBytes: 1 }), 1000)).outcome).toBe('reset');
+  });
+
+  it('reads what an echo says', async () => {
+    const port = await tcpServer();
+    for (const one of open.splice(0)) await new Promise<void>(resolve => one.close(() => resolve()));
+    await echo('127.0.0.1', port, 'me\n');
+    const { answer } = await dial(target(port, 'TCP', { answerBytes: 1 }), 1000);
+    expect(Buffer.from(answer ?? []).toString()).toBe('me\n');
+    await expect(echo('127.0.0.1', port, 'you')).rejects.toThrow('EADDRINUSE');
   });
 
   it('throws what is only this side can be blamed for', async () => {
@@ -66,25 +98,17 @@ describe('a TCP dial', () => {
 describe('a UDP dial', () => {
   it('is ok with any answer', async () => {
     const { port, questions } = await udpServer('node1');
-    expect(await dial(target(port, 'UDP'), 1000)).toBe('ok');
+    expect((await dial(target(port, 'UDP'), 1000)).outcome).toBe('ok');
     expect(questions).toEqual(['hostname']);
   });
 
   it('is no answer when nothing comes back', async () => {
-    expect(await dial(target((await udpServer(undefined)).port, 'UDP'), 30)).toBe('no answer');
+    expect((await dial(target((await udpServer(undefined)).port, 'UDP'), 30)).outcome).toBe('no answer');
   });
 
   it('is refused where nobody listens', async () => {
     const { port } = await udpServer('x');
     for (const one of open.splice(0)) await new Promise<void>(resolve => one.close(() => resolve()));
-    expect(await dial(target(port, 'UDP'), 1000)).toBe('refused');
-  });
-
-  it('asks DNS for the address of the API', () => {
-    const question = dnsQuestion(0x1234);
-    expect(question.subarray(0, 6).toString('hex')).toBe('123401000001');
-    expect(question.subarray(12).toString('latin1')).toBe(
-      '\x0akubernetes\x07default\x03svc\x07cluster\x05local\x00\x00\x01\x00\x01',
-    );
+    expect((await dial(target(port, 'UDP'), 1000)).outcome).toBe('refused');
   });
 });

@@ -1,6 +1,6 @@
 // A node for watcher tests: files, programs and ports as scripted, and a clock that stands until somebody sleeps.
-import type { NodeIo } from '../../src/core/node-io.ts';
-import { type Observation, type Outcome, type ProbeTarget, parseObservation } from '../../src/core/observation.ts';
+import type { Dial, NodeIo, Reply } from '../../src/core/node-io.ts';
+import { type Observation, type Outcome, parseObservation } from '../../src/core/observation.ts';
 
 export interface Answer {
   code?: number;
@@ -14,7 +14,9 @@ export class FakeNode implements NodeIo {
   http: Record<string, string | number> = {};
   /** By program with arguments; what is not there is not installed. */
   programs: Record<string, Answer | ((input: string) => Answer)> = {};
-  dials: (target: ProbeTarget) => Promise<Outcome> = async () => 'ok';
+  dials: (dial: Dial) => Promise<Outcome | Reply> = async () => 'ok';
+  devices: { device: string; address: string }[] = [];
+  readonly echoes: { address: string; port: number; text: string }[] = [];
   readonly calls: { command: string; input: string }[] = [];
   readonly lines: Observation[] = [];
   private time = Date.UTC(2026, 0, 1);
@@ -44,8 +46,17 @@ export class FakeNode implements NodeIo {
     return { code: 0, stdout: '', stderr: '', ...(typeof script === 'function' ? script(input) : script) };
   }
 
-  dial(target: ProbeTarget): Promise<Outcome> {
-    return this.dials(target);
+  async dial(dial: Dial): Promise<Reply> {
+    const reply = await this.dials(dial);
+    return typeof reply === 'string' ? { outcome: reply } : reply;
+  }
+
+  async echo(address: string, port: number, text: string): Promise<void> {
+    this.echoes.push({ address, port, text });
+  }
+
+  addresses(): { device: string; address: string }[] {
+    return this.devices;
   }
 
   cpu(): number {

@@ -42,7 +42,16 @@ async function watched(fake: FakeNode, ms: number, options: Partial<WatchOptions
   const targets = { version: 1 as const, targets: TARGETS };
   const ended = watch(
     fake,
-    { node: 'node1', vantage: 'host', targets, mainPorts: MAIN, warmPorts: WARM, probeIntervalMs: 1000, ...options },
+    {
+      node: 'node1',
+      vantage: 'host',
+      addresses: ['10.0.0.1'],
+      targets,
+      mainPorts: MAIN,
+      warmPorts: WARM,
+      probeIntervalMs: 1000,
+      ...options,
+    },
     abort.signal,
   );
   await fake.pass(ms);
@@ -190,10 +199,10 @@ describe('what the watcher cannot do', () => {
 describe('probe rounds', () => {
   it('list what was not ok, from the pod network without looking at anything else', async () => {
     const fake = node();
-    fake.dials = async ({ id }) => (id.startsWith('shop/web') ? 'ok' : 'refused');
+    fake.dials = async ({ address }) => (address === '10.96.0.11' ? 'ok' : 'refused');
     await watched(fake, 100, { vantage: 'pod' });
     expect(fake.of('round')).toMatchObject([
-      { vantage: 'pod', round: 1, targets: 2, bad: [['shop/none:80/TCP', 'refused']] },
+      { vantage: 'pod', round: 1, dialled: { 'cluster-ip-tcp': 2 }, bad: [['shop/none:80/TCP', 'refused']] },
     ]);
     expect(fake.calls).toEqual([]);
     expect(fake.lines.map(line => line.kind)).toEqual(['hello', 'round']);
@@ -215,17 +224,17 @@ describe('probe rounds', () => {
     };
     await watched(fake, 100, { vantage: 'pod', targets });
     expect(most).toBe(16);
-    expect(fake.of('round')[0]?.targets).toBe(100);
+    expect(fake.of('round')[0]?.dialled).toEqual({ 'cluster-ip-tcp': 100 });
   });
 
   it('do not count a dial that this side could not make', async () => {
     const fake = new FakeNode();
-    fake.dials = async ({ id }) => {
-      if (id.startsWith('shop/none')) throw new Error('EMFILE');
+    fake.dials = async ({ address }) => {
+      if (address === '10.96.0.200') throw new Error('EMFILE');
       return 'ok';
     };
     await watched(fake, 100, { vantage: 'pod' });
-    expect(fake.of('round')).toMatchObject([{ targets: 1, bad: [] }]);
+    expect(fake.of('round')).toMatchObject([{ dialled: { 'cluster-ip-tcp': 1 }, bad: [] }]);
     expect(fake.of('trouble')).toMatchObject([{ what: 'dial', error: 'EMFILE' }]);
   });
 });

@@ -1,0 +1,107 @@
+// What stops working on a node because the modes differ, and not because something broke.
+// Source: kube-proxy 1.36 pkg/proxy/{iptables,ipvs,nftables}/proxier.go and cmd/kube-proxy/app/server_linux.go.
+import type { Look, NodeInFlip } from './gate.ts';
+import { type ServiceFacts, serviceKey } from './inventory.ts';
+import type { Vantage } from './observation.ts';
+import { addressOfTarget, kindOfTarget, LOOPBACK, type ProbeKind, serviceOfTarget } from './probe-kind.ts';
+
+/** What of a look decides it. */
+export type Wishes = Pick<Look, 'inventory' | 'playbook'>;
+
+interface Change {
+  readonly look: Wishes;
+  readonly node: NodeInFlip;
+  readonly vantage: Vantage;
+  readonly kind: ProbeKind;
+  readonly address: string;
+  readonly service: ServiceFacts | undefined;
+}
+
+type Difference = (change: Change) => string | undefined;
+
+const DIFFERENCES: readonly Difference[] = [
+  ({ kind, address, node }) =>
+    kind === 'node-port' && address === LOOPBACK && node.from === 'iptables'
+      ? `only iptables answers NodePorts on ${LOOPBACK}`
+      : undefined,
+  ({ kind, address, node, look }) =>
+    kind === 'node-port' &&
+    node.to === 'nftables' &&
+    !keepsNodePorts(look) &&
+    !primaryAddresses(look, node).has(address)
+      ? 'nftables answers NodePorts on the primary address of a node only, since nodePortAddresses is empty'
+      : undefined,
+  ({ kind, node, service }) =>
+    isOutside(kind) && node.to === 'ipvs' && service?.externalTrafficPolicy === 'Local' && !isLocal(service, node)
+      ? 'with externalTrafficPolicy: Local ipvs has no short way to the endpoints of other nodes'
+      : undefined,
+  ({ kind, node, service }) =>
+    isClusterIP(kind) && node.from === 'ipvs' && service?.internalTrafficPolicy === 'Local' && !isLocal(service, node)
+      ? `ipvs ignored internalTrafficPolicy: Local, ${node.to} keeps to it and drops where no endpoint is local`
+      : undefined,
+  ({ kind, node, service, vantage }) =>
+    kind === 'load-balancer' &&
+    vantage === 'host' &&
+    (node.from === 'ipvs' || node.to === 'ipvs') &&
+    (service?.sourceRanges.length ?? 0) > 0
+      ? 'ipvs applies source ranges to connections from the nodes themselves differently'
+      : undefined,
+];
+
+/** Why a target that answered in the mode before need not answer in the mode now; undefined where it should. */
+export function byDesign(look: Wishes, node: NodeInFlip, vantage: Vantage, id: string): string | undefined {
+  const service = look.inventory.services.find(s => serviceKey(s) === serviceOfTarget(id));
+  const change = { look, node, vantage, kind: kindOfTarget(id), address: addressOfTarget(id), service };
+  for (const difference of DIFFERENCES) {
+    const reason = difference(change);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+/**
+ * Whether nobody promised an answer, in any mode: no endpoint that may be used, or a NodePort on another address of the node than
+ * its primary ones.
+ */
+export function isUnserved(look: Wishes, node: NodeInFlip, id: string): boolean {
+  const kind = kindOfTarget(id);
+  if (kind === 'node-port' && !primaryAddresses(look, node).has(addressOfTarget(id))) return true;
+  const service = look.inventory.services.find(s => serviceKey(s) === serviceOfTarget(id));
+  if (!service) return false;
+  const none = Object.values(service.readyByNode).every(n => n === 0);
+  const mayBeLocal = isClusterIP(kind) && service.internalTrafficPolicy === 'Local';
+  return none || (mayBeLocal && !isLocal(service, node));
+}
+
+/** Whether NodePorts answer on the addresses on which they answered, whatever the mode's default is. */
+export function keepsNodePorts({ playbook, inventory }: Wishes): boolean {
+  return (
+    playbook.options.nodePortAddresses === 'preserve' || setsNodePortAddresses(inventory.proxy.configMap?.text ?? '')
+  );
+}
+
+/** Whether the configuration's text gives nodePortAddresses a value; a list may stand on the lines below. */
+function setsNodePortAddresses(config: string): boolean {
+  const [, value = '', below = ''] = /^nodePortAddresses:[ \t]*([^\n#]*)[^\n]*\n?([ \t]*-?)/m.exec(config) ?? [];
+  return below.trim() === '-' || !['', '[]', 'null', '~'].includes(value.trim());
+}
+
+/** The first address of each family, as kube-proxy takes them from the node object. */
+function primaryAddresses({ inventory }: Wishes, { name }: NodeInFlip): Set<string> {
+  const facts = inventory.nodes.find(n => n.name === name);
+  const all = [...(facts?.internalIPs ?? []), ...(facts?.externalIPs ?? [])];
+  const firsts = [all.find(a => !a.includes(':')), all.find(a => a.includes(':'))];
+  return new Set(firsts.filter(a => a !== undefined));
+}
+
+function isLocal({ readyByNode }: ServiceFacts, { name }: NodeInFlip): boolean {
+  return (readyByNode[name] ?? 0) > 0;
+}
+
+function isClusterIP(kind: ProbeKind): boolean {
+  return kind === 'cluster-ip-tcp' || kind === 'cluster-ip-udp';
+}
+
+function isOutside(kind: ProbeKind): boolean {
+  return kind === 'load-balancer' || kind === 'external-ip';
+}

@@ -1,0 +1,80 @@
+// A Service that leads to a node's own pod watcher and nowhere else: what only such a one shows is hairpin and session affinity.
+import { createHash } from 'node:crypto';
+import type { Cluster, KubeObject } from '../core/cluster.ts';
+import type { RunContext } from '../core/driver.ts';
+import { ApiError } from '../core/errors.ts';
+import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
+import { ECHO_PORTS, OWN_PORT, type OwnService } from '../core/probe-service.ts';
+
+const PORT_NAME = 'echo';
+/** Longer than any flip; the client is the same all the while. */
+const AFFINITY_SECONDS = 3600;
+
+/** A node's name may be longer than a Service's. */
+function nameFor(node: string): string {
+  return `probe-${createHash('sha256').update(node).digest('hex').slice(0, 12)}`;
+}
+
+/** The node's probe Service, without endpoints as long as nobody says where they are. Throws what the API throws. */
+export async function ensureProbeService(run: RunContext, node: string): Promise<OwnService> {
+  const service: KubeObject = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: metadata(run, nameFor(node)),
+    spec: {
+      ports: [{ name: PORT_NAME, port: OWN_PORT, protocol: 'TCP', targetPort: PORT_NAME }],
+      sessionAffinity: 'ClientIP',
+      sessionAffinityConfig: { clientIP: { timeoutSeconds: AFFINITY_SECONDS } },
+    },
+  };
+  const { name } = service.metadata;
+  // One that a killed run left, or our own create, answered late and retried, will do.
+  const there =
+    (await createdNow(run.cluster, service)) ??
+    (await run.cluster.get({ kind: 'Service', namespace: NAMESPACE, name }));
+  if (!there) throw new Error(`Service ${name} was deleted as soon as it was made`);
+  return { name: `${NAMESPACE}/${name}`, address: there.spec.clusterIP };
+}
+
+/** The Service leads to the pod at `address`, to both its ports: a slice of its own for each, for a slice has one list of ports. */
+export async function leadTo(run: RunContext, node: string, address: string): Promise<void> {
+  const name = nameFor(node);
+  for (const port of ECHO_PORTS) {
+    const slice: KubeObject = {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: metadata(run, `${name}-${port}`, {
+        'kubernetes.io/service-name': name,
+        'endpointslice.kubernetes.io/managed-by': 'proxyctl',
+      }),
+      addressType: address.includes(':') ? 'IPv6' : 'IPv4',
+      ports: [{ name: PORT_NAME, port, protocol: 'TCP' }],
+      endpoints: [{ addresses: [address], conditions: { ready: true }, nodeName: node }],
+    };
+    if (await createdNow(run.cluster, slice)) continue;
+    // That of a watcher that is gone leads to nobody.
+    await run.cluster.delete({ kind: 'EndpointSlice', namespace: NAMESPACE, name: slice.metadata.name });
+    await createdNow(run.cluster, slice);
+  }
+}
+
+export async function removeProbeService({ cluster }: RunContext, node: string): Promise<void> {
+  const name = nameFor(node);
+  await cluster.delete({ kind: 'Service', namespace: NAMESPACE, name });
+  for (const port of ECHO_PORTS)
+    await cluster.delete({ kind: 'EndpointSlice', namespace: NAMESPACE, name: `${name}-${port}` });
+}
+
+function metadata(run: RunContext, name: string, labels: Record<string, string> = {}): KubeObject['metadata'] {
+  return { name, namespace: NAMESPACE, labels: { ...labels, [LABEL_PART]: PARTS.probe, [LABEL_RUN]: run.id } };
+}
+
+/** The object as the server has made it; undefined when it was there already. */
+async function createdNow(cluster: Cluster, object: KubeObject): Promise<KubeObject | undefined> {
+  try {
+    return await cluster.create(object);
+  } catch (error) {
+    if (error instanceof ApiError && error.reason === 'AlreadyExists') return undefined;
+    throw error;
+  }
+}
