@@ -15,6 +15,8 @@ export interface ApiFault {
   /** Plural, with subresource: `pods`, `pods/log`. */
   resource?: string;
   times?: number;
+  /** Told each time, before anything else happens to the request. */
+  strikes?: () => void;
 }
 
 export interface DenyRule {
@@ -62,6 +64,7 @@ export class ApiFaults {
       if ((fault.verb ?? verb) !== verb || (fault.resource ?? resource) !== resource) continue;
       if (entry.done >= (fault.times ?? Number.POSITIVE_INFINITY) || ++entry.seen % fault.every !== 0) continue;
       entry.done++;
+      fault.strikes?.();
       hits.push(fault);
     }
     return hits;

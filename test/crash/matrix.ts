@@ -42,7 +42,7 @@ function short(mode: string): string {
 function byCommand(a: string, b: string): number {
   const order = (key: string) => {
     const [action = '', step = '', kind = ''] = key.split(' ');
-    return `${action} ${step} ${KINDS_OF_POINT.findIndex(k => k === kind)}`;
+    return `${action} ${step} ${(KINDS_OF_POINT as readonly string[]).indexOf(kind)}`;
   };
   return order(a) < order(b) ? -1 : 1;
 }
