@@ -64,7 +64,7 @@ function build(action: (perform: Perform) => Promise<void>): Command {
     .exitOverride()
     .addHelpText(
       'after',
-      `\nExamples:\n  proxyctl demo\n  proxyctl plan --to nftables --batch 50\n  proxyctl preflight --to nftables --output junit > preflight.xml\n  proxyctl migrate --batch 50\n  proxyctl rollback\n${EXIT_CODES}`,
+      `\nExamples:\n  proxyctl demo\n  proxyctl plan --to nftables --batch 50\n  proxyctl preflight --to nftables --output junit > preflight.xml\n  proxyctl migrate --batch 50\n  proxyctl pause\n  proxyctl resume\n  proxyctl rollback\n${EXIT_CODES}`,
     );
   addReading(program, action);
   addChanging(program, action);
@@ -137,11 +137,27 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
     .action(async (plan, options) =>
       action(async io => (await import('./commands/migrate.ts')).migrateCommand(io, plan, options)),
     );
+  changing(program.command('resume'))
+    .description(
+      'go on with the run of this cluster, from any machine: with what the cluster holds, from where the nodes stand',
+    )
+    .option('--run <id>', 'the run to go on with')
+    .option(
+      '--takeover',
+      'from a runner that is alive, too (needs --run): its next write is refused, and it ends with code 25',
+    )
+    .addHelpText(
+      'after',
+      '\nA paused run goes on where it runs; one that nobody runs goes on here. Nothing is needed but the cluster.\n\nExamples:\n  proxyctl resume\n  proxyctl resume --run r-202601020304-ab12 --takeover',
+    )
+    .action(async options => action(async io => (await import('./commands/resume.ts')).resumeCommand(io, options)));
+  addSteering(program, action);
   changing(program.command('rollback'))
     .description('put back exactly what was there, without a gap')
     .option('--run <id>', 'the run to roll back')
     .option('--node <name>', 'only this node')
-    .addHelpText('after', '\nExample:\n  proxyctl rollback --node worker-7')
+    .option('--takeover', 'from a runner that is alive, too (needs --run)')
+    .addHelpText('after', '\nExamples:\n  proxyctl rollback\n  proxyctl rollback --node worker-7')
     .action(async options => action(async io => (await import('./commands/undo.ts')).rollbackCommand(io, options)));
   changing(program.command('finalize'))
     .description("make the new mode the cluster's own; after it, undo is a new migration")
@@ -157,4 +173,29 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
     .option('--seed <n>', 'seed of the simulated cluster', '1')
     .addHelpText('after', '\nExample:\n  proxyctl demo --nodes 20 --fault none')
     .action(async options => action(async io => (await import('./commands/demo.ts')).demoCommand(io, options)));
+}
+
+/** Said to whoever runs the run, wherever that is. */
+function addSteering(program: Command, action: (perform: Perform) => Promise<void>): void {
+  const load = () => import('./commands/steer.ts');
+  const run = (command: Command): Command => command.option('--run <id>', 'the run that is meant');
+  run(program.command('pause'))
+    .description('let the run stand still after the node in hand, whoever runs it; it keeps its Lease')
+    .addHelpText('after', '\nExample:\n  proxyctl pause && proxyctl status')
+    .action(async options => action(async io => (await load()).pauseCommand(io, options)));
+  run(program.command('abort'))
+    .description('stop the run at the next safe point, whoever runs it (it ends with code 23)')
+    .addHelpText(
+      'after',
+      '\nThe node in hand is finished or its flip called off. Example:\n  proxyctl abort && proxyctl rollback',
+    )
+    .action(async options => action(async io => (await load()).abortCommand(io, options)));
+  run(program.command('adjust'))
+    .description('change caps and soak of the run; its batches that have not begun are planned anew')
+    .option('--batch <n>', 'at most so many Services newly exposed by one batch')
+    .option('--batch-nodes <n>', 'at most so many nodes in one batch')
+    .option('--soak <duration>', 'time that a flipped node is watched before the next one, such as 30s or 5m')
+    .option('--yes', 'do not ask')
+    .addHelpText('after', '\nExamples:\n  proxyctl adjust --batch 20\n  proxyctl adjust --soak 5m --yes')
+    .action(async options => action(async io => (await load()).adjustCommand(io, options)));
 }

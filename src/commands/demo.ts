@@ -13,7 +13,7 @@ import { demoSummary } from '../report/demo-text.ts';
 import { planText } from '../report/plan-text.ts';
 import { realClock } from '../run/clock.ts';
 import { rollback } from '../run/give-back.ts';
-import { takeLease } from '../run/lease.ts';
+import { holding } from '../run/hold.ts';
 import { migrate } from '../run/migrate.ts';
 import { ensureNamespace, writeRecord } from '../run/record.ts';
 import type { CommandIo } from './io.ts';
@@ -61,26 +61,22 @@ export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<
     const originals = await originalsOf(cluster, inventory);
     await ensureNamespace(cluster, realClock);
     const run = newRunId();
-    const held = await takeLease(cluster, realClock, { holder: holder(run) });
-    const record: RunRecord = {
-      kind: 'RunRecord',
-      version: 1,
-      run,
-      revision: 1,
-      startedAt: new Date().toISOString(),
-      plan,
-      originals,
-    };
-    await writeRecord(cluster, record);
+    const startedAt = new Date().toISOString();
+    const record: RunRecord = { kind: 'RunRecord', version: 1, run, revision: 1, startedAt, plan, originals };
     const base = { cluster, inventory, record, stop, kill };
+    const hold = { cluster, clock: realClock, holder: holder(run) };
     const victim = options.fault === 'none' ? undefined : victimOf(plan);
-    const there = await runAction(demo, { ...base, held, action: 'migrate' }, engine => {
-      if (victim) engine.journal.subscribe(striker(sim, victim, io));
-      return migrate(engine);
+    const there = await holding({ ...hold, record: undefined }, async held => {
+      await writeRecord(cluster, record);
+      return runAction(demo, { ...base, held, action: 'migrate' }, engine => {
+        if (victim) engine.journal.subscribe(striker(sim, victim, io));
+        return migrate(engine);
+      });
     });
     io.err('');
-    const again = await takeLease(cluster, realClock, { holder: holder(run) });
-    const back = await runAction(demo, { ...base, held: again, action: 'rollback' }, engine => rollback(engine));
+    const back = await holding({ ...hold, record }, held =>
+      runAction(demo, { ...base, held, action: 'rollback' }, engine => rollback(engine)),
+    );
     const traffic = sim.traffic.totals();
     const broken = victim ? { broken: victim } : {};
     io.out(demoSummary({ plan, there: there.events, back: back.events, traffic, ...broken }, io.paintOut));

@@ -7,7 +7,7 @@ import type { RunRecord } from '../core/run-state.ts';
 import { planText } from '../report/plan-text.ts';
 import { realClock } from '../run/clock.ts';
 import { fencedCluster } from '../run/fence.ts';
-import { takeLease } from '../run/lease.ts';
+import { holding } from '../run/hold.ts';
 import { migrate } from '../run/migrate.ts';
 import { ensureNamespace, findRecord, replaceRecord, writeRecord } from '../run/record.ts';
 import { type CommandIo, confirm } from './io.ts';
@@ -22,6 +22,13 @@ import { signals } from './signals.ts';
 export interface MigrateOptions extends Wishes {
   yes?: boolean;
   watcherImage?: string;
+}
+
+interface GoOnOptions {
+  to?: string;
+  yes?: boolean;
+  watcherImage?: string;
+  takeover?: boolean;
 }
 
 export async function migrateCommand(
@@ -49,20 +56,23 @@ export async function migrateCommand(
     const originals = await originalsOf(cluster, inventory);
     await ensureNamespace(cluster, realClock);
     const run = newRunId();
-    const held = await takeLease(cluster, realClock, { holder: holder(run) });
-    const startedAt = new Date().toISOString();
-    const made: RunRecord = { kind: 'RunRecord', version: 1, run, revision: 1, startedAt, plan, originals };
-    await writeRecord(fencedCluster(cluster, held), made);
-    return await start(io, { cluster, inventory, record: made, held }, options);
+    const hold = { cluster, clock: realClock, record, holder: holder(run) };
+    return await holding(hold, async held => {
+      const startedAt = new Date().toISOString();
+      const made: RunRecord = { kind: 'RunRecord', version: 1, run, revision: 1, startedAt, plan, originals };
+      await writeRecord(fencedCluster(cluster, held), made);
+      return start(io, { cluster, inventory, record: made, held }, options);
+    });
   } finally {
     cluster.close();
   }
 }
 
 /** A run stands in the cluster: go on with it, if that is what was asked for. */
-async function goOn(io: CommandIo, standing: Standing, options: MigrateOptions): Promise<number> {
+export async function goOn(io: CommandIo, standing: Standing, options: GoOnOptions): Promise<number> {
   const { cluster, inventory, record, given } = standing;
-  if (given && !continues(record.plan, given)) {
+  const adjusted = record.adjusted?.some(a => a.was === given?.id) === true;
+  if (given && !adjusted && !continues(record.plan, given)) {
     throw new ProxyctlError(
       `run ${record.run} stands in this cluster with another plan; finalize it or roll it back first`,
       EXIT.runUnderWay,
@@ -77,14 +87,16 @@ async function goOn(io: CommandIo, standing: Standing, options: MigrateOptions):
   io.err(`going on with run ${record.run} (to ${record.plan.to})`);
   const next = await withNewcomers(io, standing);
   await confirm(io, cluster.identity, options.yes === true, 'go on');
-  const held = await takeLease(cluster, realClock, { holder: holder(record.run) });
-  if (next !== record) await replaceRecord(fencedCluster(cluster, held), record, next);
-  return start(io, { cluster, inventory, record: next, held }, options);
+  const force = options.takeover === true;
+  return holding({ cluster, clock: realClock, record, holder: holder(record.run), force }, async held => {
+    if (next !== record) await replaceRecord(fencedCluster(cluster, held), record, next);
+    return start(io, { cluster, inventory, record: next, held }, options);
+  });
 }
 
 type Started = Pick<RunOptions, 'cluster' | 'inventory' | 'record' | 'held'>;
 
-async function start(io: CommandIo, started: Started, options: MigrateOptions): Promise<number> {
+async function start(io: CommandIo, started: Started, options: GoOnOptions): Promise<number> {
   const { stop, kill, off } = signals(text => io.err(text));
   const image = options.watcherImage ? { watcherImage: options.watcherImage } : {};
   try {

@@ -1,9 +1,10 @@
 // A changing action from its Lease to its last line: migrate, rollback and finalize run through here.
-import { EXIT, type ExitCode } from '../core/errors.ts';
+import { EXIT, type ExitCode, ProxyctlError } from '../core/errors.ts';
 import type { RunEvent, RunOutcome } from '../core/journal.ts';
 import { showProgress } from '../report/progress.ts';
 import { summaryText } from '../report/run-text.ts';
 import type { Engine } from '../run/engine.ts';
+import type { Held } from '../run/lease.ts';
 import { type Ending, phase } from '../run/phase.ts';
 import type { CommandIo } from './io.ts';
 import { openedEvent, openRun, type RunOptions, writeTargets } from './session.ts';
@@ -22,31 +23,23 @@ export interface ActionResult {
   ending: Ending;
 }
 
-/** Runs `perform` with journal, progress and Lease around it; the Lease is given up whatever happens. */
+/** Runs `perform` with journal and progress around it; the Lease is held by the caller. */
 export async function runAction(
   io: CommandIo,
   options: RunOptions,
   perform: (engine: Engine) => Promise<Ending>,
 ): Promise<ActionResult> {
-  const { held } = options;
-  // Until our fence stands on every object, the next one has to take over as we do.
-  let sealed = !held.takenOver;
-  try {
-    return await journaled(io, options, async engine => {
-      if (held.takenOver) await takeOver(engine);
-      sealed = true;
-      await writeTargets(engine);
-      return perform(engine);
-    });
-  } finally {
-    if (sealed) await held.release();
-    else held.abandon();
-  }
+  return journaled(io, options, async engine => {
+    if (options.held.takenOver) await takeOver(engine, options.held);
+    await writeTargets(engine);
+    return perform(engine);
+  });
 }
 
-async function takeOver(engine: Engine): Promise<void> {
+async function takeOver(engine: Engine, held: Held): Promise<void> {
   const { run, driver } = engine;
   await phase(engine, 'take over', 'from a runner that did not give the Lease up', () => driver.seal(run));
+  held.sealed();
 }
 
 async function journaled(
@@ -54,7 +47,7 @@ async function journaled(
   options: RunOptions,
   perform: (engine: Engine) => Promise<Ending>,
 ): Promise<ActionResult> {
-  const { engine, journal, services } = await openRun(options);
+  const { engine, journal, services, steering } = await openRun(options);
   const events: RunEvent[] = [];
   journal.subscribe(event => {
     events.push(event);
@@ -64,7 +57,9 @@ async function journaled(
   let ending: Ending = { outcome: 'failed', reason: 'ended before it began', next: '' };
   try {
     journal.append(openedEvent(options));
+    steering.start();
     ending = await perform(engine);
+    if (ending.outcome === 'halted' || ending.outcome === 'stopped') await refuseSuperseded(options.held);
     return { code: CODES[ending.outcome], events, ending };
   } catch (error) {
     const reason = reasonOf(options.held.lost.aborted ? options.held.lost.reason : error);
@@ -77,11 +72,23 @@ async function journaled(
   } finally {
     journal.append({ event: 'run-closed', outcome: ending.outcome, reason: ending.reason, next: ending.next });
     await services.stop();
+    await steering.close();
     await progress.stop();
     if (io.options.format === 'text') io.err(summaryText(events));
     if (io.options.verbose) io.err(`journal: ${journal.path}`);
     journal.close();
   }
+}
+
+/** What looks red to a runner that was superseded is what the next one does. */
+async function refuseSuperseded(held: Held): Promise<void> {
+  try {
+    await held.read();
+  } catch (error) {
+    // Out of reach: then nothing more can be told.
+    if (!(error instanceof ProxyctlError)) throw error;
+  }
+  held.lost.throwIfAborted();
 }
 
 function reasonOf(error: unknown): string {

@@ -19,6 +19,7 @@ import { watcherImage } from '../core/watcher-image.ts';
 import { parseConfig } from '../drivers/config-text.ts';
 import { DRIVERS } from '../drivers/index.ts';
 import { GATES, runGates } from '../gates/index.ts';
+import { batchesOf } from '../run/adjust.ts';
 import { realClock } from '../run/clock.ts';
 import { type Engine, waiter } from '../run/engine.ts';
 import { fencedCluster } from '../run/fence.ts';
@@ -26,6 +27,7 @@ import { type JournalFile, openJournal } from '../run/journal-file.ts';
 import type { Held } from '../run/lease.ts';
 import { TARGETS_MAP } from '../run/pods.ts';
 import { type ServiceWatch, watchServices } from '../run/service-truth.ts';
+import { Steering } from '../run/steering.ts';
 import { type CommandIo, clusterLine } from './io.ts';
 
 declare const PROXYCTL_VERSION: string;
@@ -57,6 +59,18 @@ export function newRunId(): string {
 /** Who holds the Lease, for people. */
 export function holder(run: string): string {
   return `${whoAmI()} (pid ${process.pid}, run ${run})`;
+}
+
+/** Which run to take, and whether from a runner that is alive. */
+export interface TakeOver {
+  run?: string;
+  takeover?: boolean;
+}
+
+/** `--takeover` is meant for one run, which has to be named. */
+export function refuseBlindTakeover({ run, takeover }: TakeOver): void {
+  if (takeover && run === undefined)
+    throw new ProxyctlError("--takeover needs --run ID: 'proxyctl status' tells which run and who runs it", EXIT.usage);
 }
 
 /** `user@host`, for people who look at what somebody else does. */
@@ -109,6 +123,7 @@ export interface OpenRun {
   engine: Engine;
   journal: JournalFile;
   services: ServiceWatch;
+  steering: Steering;
 }
 
 export interface RunOptions {
@@ -120,6 +135,8 @@ export interface RunOptions {
   kill: AbortSignal;
   watcherImage?: string;
   action: 'migrate' | 'rollback' | 'finalize';
+  /** The one node that a rollback puts back. */
+  only?: string;
 }
 
 /** Puts a run together from its record and the cluster as it is now. */
@@ -130,10 +147,16 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
   const folder = join(state, 'proxyctl', 'runs', plan.cluster.uid.slice(0, 8), record.run);
   const journal = openJournal(join(folder, 'events.jsonl'), record.run, realClock);
   const signal = AbortSignal.any([options.kill, held.lost]);
+  const doing = { action: options.action, ...(options.only === undefined ? {} : { only: options.only }) };
+  const adjusted = new Set(record.adjusted?.map(a => a.at));
+  const steering = new Steering({ held, journal, clock: realClock, signal, doing, adjusted });
+  const standing = { record };
   const run: RunContext = {
     id: record.run,
     epoch: held.epoch,
-    plan,
+    get plan() {
+      return standing.record.plan;
+    },
     originals: record.originals,
     cluster: fencedCluster(cluster, held),
     clock: realClock,
@@ -152,14 +175,19 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     inventory,
     reach: reachOf(inventory, plan.playbook),
     watcherImage: watcherImageOf(options.watcherImage),
-    stop: options.stop,
+    stop: AbortSignal.any([options.stop, steering.stop]),
+    pausePoint: () => steering.pausePoint(engine.stop),
+    adjustment: () => steering.adjustment,
+    lookAgain: () => inventoryOf(cluster),
+    standing,
+    hash: sha256,
     expectedModes,
     exposed: new Set(),
     excludeCIDRs: excludedBy(proxyConfig),
     proxyConfig,
     truth: services.truth,
   };
-  return { engine, journal, services };
+  return { engine, journal, services, steering };
 }
 
 /** The image that was asked for, else that of this version. */
@@ -176,7 +204,7 @@ export function openedEvent(options: RunOptions) {
     cluster: plan.cluster,
     to: options.action === 'rollback' ? null : plan.to,
     epoch: options.held.epoch,
-    batches: plan.batches.map(b => ({ id: b.id, nodes: b.nodes.map(n => n.name), services: b.services.length })),
+    batches: batchesOf(plan),
   };
 }
 

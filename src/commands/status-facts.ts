@@ -2,10 +2,13 @@
 import type { Cluster, KubeObject } from '../core/cluster.ts';
 import type { Inventory } from '../core/inventory.ts';
 import { configuredMode, MODES, type Mode } from '../core/mode.ts';
-import { LABEL_MODE, LABEL_PART, LEASE, NAMESPACE, PARTS, SHADOW_NAME } from '../core/names.ts';
+import { LABEL_MODE, LABEL_PART, NAMESPACE, PARTS, SHADOW_NAME } from '../core/names.ts';
 import { type NodeState, nodeState, type RunRecord } from '../core/run-state.ts';
 import type { StatusFacts } from '../core/status.ts';
+import { doingOf } from '../core/steering.ts';
 import { parseConfig } from '../drivers/config-text.ts';
+import { leaseOf } from '../run/ask-runner.ts';
+import { describeHolder } from '../run/lease.ts';
 
 const WATCHERS: ReadonlySet<string> = new Set([PARTS.watcherHost, PARTS.watcherPod, PARTS.sweeper]);
 
@@ -27,13 +30,19 @@ export async function statusFacts(
     if (WATCHERS.has(part) && pod.metadata.namespace === NAMESPACE) watchers.push(pod.metadata.name);
   }
   const { objects, configModes } = await besideProxy(cluster, inventory);
-  const holder = record ? await holderOf(cluster) : '';
-  return { inventory, record, holder, states, configModes, warm, watchers: watchers.sort(), objects };
-}
-
-async function holderOf(cluster: Cluster): Promise<string> {
-  const lease = await cluster.get({ kind: 'Lease', namespace: NAMESPACE, name: LEASE });
-  return String(lease?.spec?.holderIdentity ?? '');
+  const lease = record ? await leaseOf(cluster) : undefined;
+  const holder = lease ? describeHolder(lease) : '';
+  return {
+    inventory,
+    record,
+    holder,
+    doing: doingOf(lease),
+    states,
+    configModes,
+    warm,
+    watchers: watchers.sort(),
+    objects,
+  };
 }
 
 /** kube-proxy's configurations by ConfigMap, and what of ours stands beside its own objects. */

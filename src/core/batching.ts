@@ -25,8 +25,8 @@ export interface Packing {
   readonly caps: Caps;
   /** Services that the first batch exposes whatever its node. */
   readonly everywhere: number;
-  /** Flipped first, alone. */
-  readonly canary: string;
+  /** Flipped first, alone; none when others went before. */
+  readonly canary: string | undefined;
 }
 
 export interface PackedBatch {
@@ -115,11 +115,7 @@ class Packer {
   }
 
   run(): PackedBatch[] {
-    const canary = this.nodes.findIndex(node => node.name === this.packing.canary);
-    if (canary < 0) return [];
-    this.open.fresh = this.packing.everywhere;
-    this.take(canary);
-    this.close();
+    if (this.packing.canary !== undefined && !this.takeCanary(this.packing.canary)) return [];
     for (const [rank, waiting] of this.left.entries()) {
       // The workers are done and proven before the first control plane node.
       if (rank === 2) this.close();
@@ -127,6 +123,15 @@ class Packer {
     }
     this.close();
     return this.batches;
+  }
+
+  private takeCanary(name: string): boolean {
+    const canary = this.nodes.findIndex(node => node.name === name);
+    if (canary < 0) return false;
+    this.open.fresh = this.packing.everywhere;
+    this.take(canary);
+    this.close();
+    return true;
   }
 
   private placeNext(rank: number): void {

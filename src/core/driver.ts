@@ -59,6 +59,8 @@ export interface Driver {
   release(run: RunContext, node: FlipNode): Promise<void>;
   /** The node belongs to its new home; resolves when a pod of that home runs there. */
   handOver(run: RunContext, node: FlipNode): Promise<void>;
+  /** Whether a pod of the node's home runs there. */
+  serves(run: RunContext, node: FlipNode): Promise<boolean>;
   /** The shared configuration says the new mode. After it, undo is a new migration. */
   commit(run: RunContext): Promise<void>;
   /** Whether `commit` has been. */

@@ -16,6 +16,8 @@ const finding = z.object({
 export const RunOutcome = z.enum(['done', 'halted', 'rolled back', 'stopped', 'failed']);
 export type RunOutcome = z.infer<typeof RunOutcome>;
 
+const batch = z.object({ id: z.string(), nodes: z.array(z.string()), services: z.number() });
+
 const at = { t: z.iso.datetime(), run: z.string() };
 
 export const RunEvent = z.discriminatedUnion('event', [
@@ -27,7 +29,7 @@ export const RunEvent = z.discriminatedUnion('event', [
     cluster: ClusterIdentity,
     to: ModeSchema.nullable(),
     epoch: z.number(),
-    batches: z.array(z.object({ id: z.string(), nodes: z.array(z.string()), services: z.number() })),
+    batches: z.array(batch),
   }),
   z.object({ ...at, event: z.literal('phase-started'), phase: z.string(), title: z.string() }),
   z.object({ ...at, event: z.literal('phase-done'), phase: z.string() }),
@@ -88,6 +90,18 @@ export const RunEvent = z.discriminatedUnion('event', [
   }),
   z.object({ ...at, event: z.literal('node-back'), batch: z.string(), node: z.string(), mode: ModeSchema }),
   z.object({ ...at, event: z.literal('note'), text: z.string() }),
+  /** What an operator wanted of the run, from wherever; `at` by their clock. */
+  z.object({
+    ...at,
+    event: z.literal('steered'),
+    what: z.enum(['pause', 'resume', 'abort', 'adjust']),
+    by: z.string(),
+    at: z.iso.datetime(),
+    /** What was to be changed. */
+    to: z.string().optional(),
+  }),
+  /** From here these are the batches, those that have begun first; `why` in words. */
+  z.object({ ...at, event: z.literal('replanned'), why: z.string(), batches: z.array(batch) }),
   z.object({ ...at, event: z.literal('run-closed'), outcome: RunOutcome, reason: z.string(), next: z.string() }),
 ]);
 export type RunEvent = z.infer<typeof RunEvent>;

@@ -10,18 +10,19 @@ import { type Candidate, type Caps, exposureSize, type Packing } from './batchin
 export function lowerBound(packing: Packing, overCap: boolean): number {
   const { candidates, caps, groupSizes } = packing;
   const canary = candidates.find(candidate => candidate.name === packing.canary);
-  if (!canary) return 0;
-  const known = new Set(canary.groups);
+  if (!canary && packing.canary !== undefined) return 0;
+  const known = new Set(canary?.groups);
   const rest = candidates
     .filter(candidate => candidate !== canary)
     .map(candidate => ({ ...candidate, groups: candidate.groups.filter(group => !known.has(group)) }));
-  if (rest.length === 0) return 1;
+  const first = canary ? 1 : 0;
+  if (rest.length === 0) return first;
   const sizes = rest.map(candidate => exposureSize(candidate, groupSizes)).toSorted((a, b) => a - b);
   const total = unionSize(rest, groupSizes);
   const byServices = overCap
     ? Math.max(byLargest(sizes, total, caps), withoutLarge(rest, groupSizes, caps))
     : Math.max(Math.ceil(total / caps.services), byDegree(rest, groupSizes, sizes, caps), byReach(sizes, caps));
-  return 1 + Math.max(byNodes(rest, caps), byServices);
+  return first + Math.max(byNodes(rest, caps), byServices);
 }
 
 /** Node counts alone: workers and control plane apart, and in each the fullest zone. */

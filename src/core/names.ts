@@ -12,6 +12,9 @@ export const LABEL_RUN = 'proxyctl.dev/run';
 export const ANNOTATION_EPOCH = 'proxyctl.dev/epoch';
 /** On nodes: where the node stands in the run, as JSON (`NodeState`). */
 export const ANNOTATION_STATE = 'proxyctl.dev/state';
+/** On the Lease of a run: what operators want of it, as JSON (`Control`), and what its runner does (`Doing`). */
+export const ANNOTATION_CONTROL = 'proxyctl.dev/control';
+export const ANNOTATION_DOING = 'proxyctl.dev/doing';
 /** On kube-system of an embedded cluster: whatever it says is simulated. */
 export const LABEL_SIMULATED = 'proxyctl.dev/simulated';
 

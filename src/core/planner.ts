@@ -25,6 +25,8 @@ export interface PlanInput {
   hash: (text: string) => string;
   /** Notes to carry along, e.g. on options of the configuration. */
   notes?: readonly string[] | undefined;
+  /** Nodes that a run has flipped already: what they expose is not counted again, and no canary goes first. */
+  begun?: ReadonlySet<string> | undefined;
 }
 
 /** A node that is to flip, with what it flips from. */
@@ -39,14 +41,17 @@ export function planMigration(input: PlanInput): Plan {
   const playbook = effectivePlaybook(input);
   const { chosen, skipped, notes } = chooseNodes(inventory, playbook, to);
   const reach = reachOf(inventory, playbook);
-  const candidates = chosen.map(({ node }) => candidateOf(node, reach, playbook));
+  const begun = input.begun ?? new Set();
+  const exposed = new Set([...begun].flatMap(name => reach.byNode.get(name) ?? []));
+  const candidates = chosen.map(({ node }) => withoutGroups(candidateOf(node, reach, playbook), exposed));
   const groupSizes = reach.groups.map(group => group.services.length);
-  const canary = chooseCanary(candidates, groupSizes, playbook, skipped);
+  const canary =
+    begun.size > 0 ? { name: undefined, why: '', notes: [] } : chooseCanary(candidates, groupSizes, playbook, skipped);
   const packing: Packing = {
     candidates,
     groupSizes,
     caps: { ...playbook.batch, nodesPerZone: playbook.order.nodesPerZone },
-    everywhere: reach.everywhere.length,
+    everywhere: begun.size > 0 ? 0 : reach.everywhere.length,
     canary: canary.name,
   };
   const packed = packBatches(packing);
@@ -59,7 +64,7 @@ export function planMigration(input: PlanInput): Plan {
     to,
     families: familiesOf(inventory),
     playbook,
-    batches: describeBatches(packed, chosen, reach, input, playbook, canary.why),
+    batches: describeBatches(packed, chosen, reach, input, playbook, canary),
     skipped,
     everywhere: [...reach.everywhere],
     lowerBound: lowerBound(
@@ -145,6 +150,12 @@ function candidateOf(node: NodeFacts, reach: Reach, playbook: Playbook): Candida
   return { name: node.name, rank, zone: node.zone, groups };
 }
 
+function withoutGroups(candidate: Candidate, exposed: ReadonlySet<number>): Candidate {
+  return exposed.size === 0
+    ? candidate
+    : { ...candidate, groups: candidate.groups.filter(group => !exposed.has(group)) };
+}
+
 function chooseCanary(
   candidates: readonly Candidate[],
   groupSizes: readonly number[],
@@ -170,7 +181,7 @@ function describeBatches(
   reach: Reach,
   { inventory, to }: PlanInput,
   playbook: Playbook,
-  canaryWhy: string,
+  canary: { name: string | undefined; why: string },
 ): Batch[] {
   const byName = new Map(chosen.map(entry => [entry.node.name, entry]));
   const proxied = inventory.services.filter(service => service.proxied);
@@ -179,7 +190,8 @@ function describeBatches(
   let exposedAfter = 0;
   return packed.map((batch, position) => {
     const services = batch.groups.flatMap(group => reach.groups[group]?.services ?? []);
-    if (position === 0) services.push(...reach.everywhere);
+    const isCanary = position === 0 && canary.name !== undefined;
+    if (isCanary) services.push(...reach.everywhere);
     services.sort();
     exposedAfter += services.length;
     let estimate = 0;
@@ -187,7 +199,7 @@ function describeBatches(
       const entry = byName.get(candidate.name);
       if (!entry) throw new Error(`node ${candidate.name} was packed and not chosen`);
       estimate += nodeSeconds({ from: entry.from, to, services: proxied.length, endpoints, soak, drain });
-      const why = position === 0 ? canaryWhy : reasonFor(candidate, fresh, batch.overCap);
+      const why = isCanary ? canary.why : reasonFor(candidate, fresh, batch.overCap);
       return { name: candidate.name, uid: entry.node.uid, from: entry.from, why };
     });
     const namespaces = [...new Set(services.map(service => service.slice(0, service.indexOf('/'))))].sort();

@@ -47,9 +47,11 @@ export const RunRecord = z.strictObject({
   kind: z.literal('RunRecord'),
   version: z.literal(1),
   run: z.string(),
-  /** Counts up when nodes that joined are added to the plan; the highest counts. */
+  /** Counts up when the plan changes: nodes that joined, an adjustment. The highest counts. */
   revision: z.int().positive(),
   startedAt: z.iso.datetime(),
+  /** Adjustments that the plan holds, with the id of the plan before. */
+  adjusted: z.array(z.strictObject({ by: z.string(), at: z.iso.datetime(), was: z.string() })).optional(),
   plan: Plan,
   originals: z.strictObject({
     daemonSet: object,

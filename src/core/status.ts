@@ -3,6 +3,7 @@ import type { ClusterIdentity, Inventory, NodeFacts } from './inventory.ts';
 import { type EffectiveMode, isMode, MODES, type Mode } from './mode.ts';
 import type { NodeView } from './node-view.ts';
 import type { NodeState, RunRecord, Step } from './run-state.ts';
+import type { Doing } from './steering.ts';
 import { count, few } from './words.ts';
 
 export const STATUS_VERSION = 1;
@@ -65,8 +66,14 @@ export interface RunStatus {
   readonly kind: 'RunStatus';
   readonly version: typeof STATUS_VERSION;
   readonly cluster: ClusterIdentity;
-  /** `holder` is empty when nobody runs it at the moment. */
-  readonly run?: { readonly id: string; readonly to: Mode; readonly startedAt: string; readonly holder: string };
+  /** `holder` is empty when nobody runs it at the moment; `doing` is what its runner said last. */
+  readonly run?: {
+    readonly id: string;
+    readonly to: Mode;
+    readonly startedAt: string;
+    readonly holder: string;
+    readonly doing?: Doing;
+  };
   /** The mode in kube-proxy's shared configuration. */
   readonly shared?: Mode;
   readonly nodes: readonly StatusNode[];
@@ -79,6 +86,7 @@ export interface StatusFacts {
   readonly inventory: Inventory;
   readonly record?: RunRecord | undefined;
   readonly holder: string;
+  readonly doing?: Doing | undefined;
   readonly states: ReadonlyMap<string, NodeState>;
   /** The mode in each ConfigMap that a kube-proxy mounts, by name. */
   readonly configModes: ReadonlyMap<string, Mode>;
@@ -93,7 +101,7 @@ export interface StatusFacts {
 }
 
 export function statusOf(facts: StatusFacts): RunStatus {
-  const { inventory, record, holder } = facts;
+  const { inventory, record, holder, doing } = facts;
   const shared = facts.configModes.get(inventory.proxy.configMap?.name ?? '');
   const reader = new Reader(facts, shared);
   const nodes = inventory.nodes.filter(node => node.os !== 'windows').map(node => reader.read(node));
@@ -101,7 +109,11 @@ export function statusOf(facts: StatusFacts): RunStatus {
     kind: 'RunStatus',
     version: STATUS_VERSION,
     cluster: inventory.cluster,
-    ...(record ? { run: { id: record.run, to: record.plan.to, startedAt: record.startedAt, holder } } : {}),
+    ...(record
+      ? {
+          run: { id: record.run, to: record.plan.to, startedAt: record.startedAt, holder, ...(doing ? { doing } : {}) },
+        }
+      : {}),
     ...(shared ? { shared } : {}),
     nodes,
     unfit: [...ofCluster(facts, nodes), ...folded(nodes)],

@@ -1,9 +1,10 @@
 // Live progress on a terminal: a listener on the journal that the engine does not know.
 import { DefaultRenderer, LISTR_DEFAULT_RENDERER_STYLE, Listr, ListrLogger, ProcessOutput } from 'listr2';
 import type { Journal, RunEvent } from '../core/journal.ts';
+import { lineText, type StateLine, stateLine } from '../core/steering.ts';
 import { count } from '../core/words.ts';
 import { escapeText } from './escape.ts';
-import { eventLine } from './run-text.ts';
+import { eventLine, eventText } from './run-text.ts';
 
 /** listr2 repaints all rows at each event, which stalls the event loop for seconds; five times a second is enough. */
 const FRAME_MS = 200;
@@ -39,7 +40,8 @@ export function showProgress(journal: Journal, { stream, tty, color }: ProgressO
   let stopped = false;
   journal.subscribe(event => {
     if (stopped) return;
-    if (event.event === 'run-opened') rows ??= new Rows(event, stream, color);
+    if (event.event === 'run-opened') rows ??= new Rows(event, { stream, color });
+    if (event.event === 'replanned') rows = rows?.replaced(event);
     rows?.hear(event);
   });
   return {
@@ -80,11 +82,12 @@ class RowFailed extends Error {
 interface Writable {
   title: string;
   output: string;
+  skip(message?: string): void;
 }
 
 /** One row: when it is over, and what it says meanwhile. It may be told before listr2 has begun it. */
 class Row {
-  private readonly over = Promise.withResolvers<RowFailed | undefined>();
+  private readonly over = Promise.withResolvers<RowFailed | 'skipped' | undefined>();
   private readonly name: string;
   private suffix = '';
   private text = '';
@@ -104,7 +107,8 @@ class Row {
     task.title = this.title;
     if (this.text !== '') task.output = this.text;
     const failure = await this.over.promise;
-    if (failure) throw failure;
+    if (failure === 'skipped') task.skip(`${this.title}: planned anew`);
+    else if (failure) throw failure;
   }
 
   count(suffix: string): void {
@@ -121,24 +125,40 @@ class Row {
     this.over.resolve(undefined);
   }
 
+  /** It will not be what it says. */
+  skip(): void {
+    this.over.resolve('skipped');
+  }
+
   fail(text: string): void {
     this.over.resolve(new RowFailed(`${this.title}: ${escapeText(text)}`));
   }
 }
 
+type Opened = Extract<RunEvent, { event: 'run-opened' }>;
+
+interface RowsOptions {
+  readonly stream: NodeJS.WriteStream;
+  readonly color: boolean;
+  /** Shown only when this is over. */
+  readonly after?: Promise<unknown>;
+}
+
 /** The rows of one action and what the journal makes of them. */
 class Rows {
   private readonly lead: Row;
-  private readonly batches = new Map<string, { row: Row; nodes: number; done: number }>();
+  private readonly batches = new Map<string, { row: Row; nodes: number; done: number; isDone: boolean }>();
   private readonly finished: Promise<unknown>;
-  private readonly stream: NodeJS.WriteStream;
+  private readonly options: RowsOptions;
+  private readonly opened: Opened;
   private current: Row;
-  private step = '';
+  private line: StateLine = { where: '', text: '', since: '' };
   private back = 0;
 
-  constructor(opened: Extract<RunEvent, { event: 'run-opened' }>, stream: NodeJS.WriteStream, color: boolean) {
+  constructor(opened: Opened, options: RowsOptions) {
     const { action, to, cluster, batches } = opened;
-    this.stream = stream;
+    this.opened = opened;
+    this.options = options;
     const nodes = batches.reduce((sum, b) => sum + b.nodes.length, 0);
     const what = `${cluster.simulated ? 'SIMULATED ' : ''}${action}${to === null ? '' : ` to ${to}`} of ${cluster.context}`;
     this.lead = new Row(`${what}: ${count(batches.length, 'batch', 'batches')}, ${count(nodes, 'node')}`);
@@ -147,15 +167,16 @@ class Rows {
     for (const [index, b] of action === 'migrate' ? batches.entries() : []) {
       const size = `${count(b.nodes.length, 'node')}, ${count(b.services, 'new Service')}`;
       const row = new Row(`${b.id} (${index + 1} of ${batches.length}): ${size}`);
-      this.batches.set(b.id, { row, nodes: b.nodes.length, done: 0 });
+      this.batches.set(b.id, { row, nodes: b.nodes.length, done: 0, isDone: false });
     }
     // A failing display is no reason to end a run: it is said at the end.
-    this.finished = this.show([this.lead, ...[...this.batches.values()].map(b => b.row)], color).catch(
-      (error: unknown) => error,
-    );
+    const rows = [this.lead, ...[...this.batches.values()].map(b => b.row)];
+    this.finished = this.show(rows).catch((error: unknown) => error);
   }
 
-  private async show(rows: readonly Row[], color: boolean): Promise<void> {
+  private async show(rows: readonly Row[]): Promise<void> {
+    const { stream, color, after } = this.options;
+    await after;
     const plain = Object.fromEntries(
       Object.keys(LISTR_DEFAULT_RENDERER_STYLE.color ?? {}).map(k => [k, (text?: string) => text ?? '']),
     );
@@ -180,7 +201,7 @@ class Rows {
           formatOutput: 'truncate',
           collapseErrors: true,
           logger: new ListrLogger({
-            processOutput: new ProcessOutput(this.stream, this.stream, { leaveEmptyLine: false }),
+            processOutput: new ProcessOutput(stream, stream, { leaveEmptyLine: false }),
           }),
           ...(color ? {} : { color: plain }),
         },
@@ -189,8 +210,21 @@ class Rows {
     await listr.run();
   }
 
+  /** The rows of the batches as they are planned from now on; those that are done are not shown again. */
+  replaced({ batches }: Extract<RunEvent, { event: 'replanned' }>): Rows {
+    this.lead.end();
+    const done = new Set<string>();
+    for (const [id, { row, isDone }] of this.batches) {
+      if (isDone) done.add(id);
+      else row.skip();
+    }
+    const left = batches.filter(batch => !done.has(batch.id));
+    return new Rows({ ...this.opened, batches: left }, { ...this.options, after: this.finished });
+  }
+
   hear(event: RunEvent): void {
     const { current } = this;
+    this.line = stateLine(this.line, event);
     switch (event.event) {
       case 'phase-started':
         current.say(event.title);
@@ -200,17 +234,19 @@ class Rows {
         this.current = this.batches.get(event.batch)?.row ?? current;
         break;
       case 'batch-done':
-        this.batches.get(event.batch)?.row.end();
+        this.finish(event.batch);
         break;
       case 'step-intended':
-        this.step = `${event.node}: ${event.step}`;
-        current.say(this.step);
+        current.say(`${event.node}: ${event.step}`);
         break;
       case 'step-failed':
         current.say(`${event.node}: ${event.step} failed: ${event.error}`);
         break;
       case 'waiting':
-        current.say(`${this.step === '' ? '' : `${this.step}, `}waits for ${event.for}`);
+        current.say(`${lineText(this.line)}, since ${this.line.since.slice(11, 19)}Z`);
+        break;
+      case 'steered':
+        current.say(eventText(event) ?? '');
         break;
       case 'node-done':
         this.done(event.batch);
@@ -226,8 +262,14 @@ class Rows {
     }
   }
 
+  private finish(id: string): void {
+    const batch = this.batches.get(id);
+    if (!batch) return;
+    batch.isDone = true;
+    batch.row.end();
+  }
+
   private done(id: string): void {
-    this.step = '';
     const batch = this.batches.get(id);
     if (!batch) return;
     batch.done += 1;
@@ -246,6 +288,6 @@ class Rows {
     this.close();
     const error = await this.finished;
     if (error instanceof Error && !(error instanceof RowFailed))
-      this.stream.write(`progress could not be shown: ${escapeText(error.message)}\n`);
+      this.options.stream.write(`progress could not be shown: ${escapeText(error.message)}\n`);
   }
 }

@@ -71,6 +71,10 @@ export function readRun(events: readonly RunEvent[]): RunReading {
       case 'note':
         notes.push(event.text);
         break;
+      case 'replanned':
+        if (opened) opened = { ...opened, batches: event.batches };
+        for (const batch of event.batches) sizes.set(batch.id, batch.services);
+        break;
       case 'run-closed':
         closed = { outcome: event.outcome, reason: event.reason, next: event.next };
         break;

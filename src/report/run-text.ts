@@ -15,7 +15,8 @@ export function eventLine(event: RunEvent): string | undefined {
   return text === undefined ? undefined : `${event.t.slice(0, 19)}Z ${escapeText(text)}`;
 }
 
-function eventText(event: RunEvent): string | undefined {
+/** As `eventLine`, without the time and as it came. */
+export function eventText(event: RunEvent): string | undefined {
   switch (event.event) {
     case 'run-opened': {
       const nodes = event.batches.reduce((sum, b) => sum + b.nodes.length, 0);
@@ -43,12 +44,29 @@ function eventText(event: RunEvent): string | undefined {
       return `${event.batch} ${event.node}: back in mode ${event.mode}`;
     case 'note':
       return event.text;
+    case 'steered':
+      return `${event.by} wants ${WANTED[event.what]}${event.to === undefined ? '' : `: ${event.to}`}`;
+    case 'replanned':
+      return `planned anew, ${event.why}: ${batchSizes(event.batches)}`;
     case 'run-closed':
       return `${event.outcome}: ${event.reason}${event.next === '' ? '' : `; next: ${event.next}`}`;
     case 'phase-done':
     case 'step-done':
       return undefined;
   }
+}
+
+const WANTED = {
+  pause: 'the run to pause after the node in hand',
+  resume: 'the run to go on',
+  abort: 'the run to stop at the next safe point',
+  adjust: 'the plan changed before the next batch',
+} as const;
+
+/** `batch-1 (1 node, 20 new Services), batch-2 ...`, the first ones. */
+function batchSizes(batches: Extract<RunEvent, { event: 'replanned' }>['batches']): string {
+  const sizes = batches.map(b => `${b.id} (${count(b.nodes.length, 'node')}, ${count(b.services, 'new Service')})`);
+  return few(sizes, 10);
 }
 
 function titleOf({ action, to }: { action: string; to: string | null }): string {

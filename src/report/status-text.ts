@@ -31,6 +31,8 @@ export function statusText(status: RunStatus, { painter = makePainter(false), wi
   else {
     row('run', `${run.id}, to ${run.to}, since ${run.startedAt}`);
     row('runner', run.holder === '' ? 'nobody: the run stands still' : run.holder);
+    const { doing } = run;
+    if (doing) row(run.holder === '' ? 'said last' : 'doing', `${doing.action}: ${doing.text}, since ${doing.since}`);
     const batches = Map.groupBy(nodes, n => n.batch ?? '');
     for (const [batch, members] of batches) if (batch !== '') row(batch, batchText(members, run.to));
     const outside = batches.get('') ?? [];

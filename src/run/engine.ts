@@ -7,7 +7,9 @@ import type { Finding, Gate, Judgement, Look, Moment, NodeInFlip, Scope } from '
 import type { Inventory } from '../core/inventory.ts';
 import type { Journal } from '../core/journal.ts';
 import type { Mode } from '../core/mode.ts';
+import type { RunRecord } from '../core/run-state.ts';
 import type { ServiceTruth } from '../core/service-truth.ts';
+import type { Adjustment } from '../core/steering.ts';
 import { askGates, Patience, type Standing } from './ask-gates.ts';
 
 export const POLL_MS = 200;
@@ -26,8 +28,18 @@ export interface Engine {
   /** What each node reaches. */
   readonly reach: Reach;
   readonly watcherImage: string;
-  /** Aborted by the first Ctrl-C: stop at the next safe point. `run.signal` is the hard one. */
+  /** Aborted by the first Ctrl-C, or by an operator elsewhere: stop at the next safe point. The reason is a Halt. `run.signal` is the hard one. */
   readonly stop: AbortSignal;
+  /** Waits while an operator wants the run to stand still; for the time between two nodes. */
+  readonly pausePoint: () => Promise<void>;
+  /** What an operator wants changed of the plan, taken up or not. */
+  readonly adjustment: () => Adjustment | undefined;
+  /** The cluster as it is now. */
+  readonly lookAgain: () => Promise<Inventory>;
+  /** The run's record, the latest revision; `run.plan` is its plan. */
+  readonly standing: { record: RunRecord };
+  /** sha256 in hex. */
+  readonly hash: (text: string) => string;
   /** The mode that each node of the run must be in now. */
   readonly expectedModes: Map<string, Mode>;
   readonly exposed: Set<string>;
@@ -47,6 +59,12 @@ export class Halt extends Error {
     super(reason);
     this.outcome = outcome;
   }
+}
+
+/** Throws the Halt when the run is to stop. */
+export function stopPoint({ stop }: Pick<Engine, 'stop'>): void {
+  if (!stop.aborted) return;
+  throw stop.reason instanceof Halt ? stop.reason : new Halt('stopped', 'stopped by the operator');
 }
 
 /** Gates did not pass; these are their judgements. */
@@ -129,6 +147,8 @@ export interface JudgeOptions {
   /** Seconds that an inconclusive one may last. */
   patience: number;
   node?: string;
+  /** Nobody is harmed when the wait ends because the run is to stop. */
+  stoppable?: boolean;
 }
 
 /** Runs the gates again and again until all pass; throws Red when one stays red or unseen for too long. */
@@ -155,6 +175,7 @@ export async function judgeUntilPassed(engine: Engine, options: JudgeOptions): P
       const node = options.node === undefined ? {} : { node: options.node };
       engine.journal.append({ event: 'waiting', ...node, for: firstOf(open, options.node) });
     }
+    if (options.stoppable) stopPoint(engine);
     await clock.sleep(Math.min(Math.max(POLL_MS, 9 * (now - asked)), LONGEST_PAUSE_MS), signal);
   }
 }

@@ -7,7 +7,16 @@ import type { Step } from '../core/run-state.ts';
 import { scopeOfNode } from '../core/scope.ts';
 import { needsSweep, sharesChains } from '../core/sweep.ts';
 import { rememberAll } from './ask-gates.ts';
-import { type About, type Engine, Halt, type JudgeOptions, judgeUntilPassed, lookAt, Red } from './engine.ts';
+import {
+  type About,
+  type Engine,
+  Halt,
+  type JudgeOptions,
+  judgeUntilPassed,
+  lookAt,
+  Red,
+  stopPoint,
+} from './engine.ts';
 import type { NodeWatch } from './node-watch.ts';
 import { type Sweeping, startSweep } from './sweeper.ts';
 
@@ -15,6 +24,8 @@ import { type Sweeping, startSweep } from './sweeper.ts';
 const BASELINE_ROUNDS = 2;
 /** Gates that kept a node waiting for longer than that, ms, saw times that are no baseline. */
 const LONG_WAIT_MS = 10_000;
+/** How soon a changed soak is heeded. */
+const SOAK_LOOK_MS = 500;
 
 export interface Flip {
   readonly engine: Engine;
@@ -40,11 +51,15 @@ interface Times {
   begun: number;
 }
 
+function begin(flip: Flip): Flipping {
+  const scope = scopeOfNode(flip.engine.reach, flip.node.name);
+  return { ...flip, about: { scope, before: new Map<string, unknown>() } };
+}
+
 /** Flips one node. Throws Red after it has put the node back, or what the cluster or the operator threw. */
 export async function flipNode(given: Flip): Promise<void> {
-  const { engine, node, watch } = given;
-  const about = { scope: scopeOfNode(engine.reach, node.name), before: new Map<string, unknown>() };
-  const flip: Flipping = { ...given, about };
+  const flip = begin(given);
+  const { engine, node, watch } = flip;
   const { driver, run } = engine;
   const times: Times = { proxy: 0, begun: run.clock.monotonic() };
   await step(flip, 'watch', () => baseline(flip));
@@ -68,11 +83,28 @@ export async function flipNode(given: Flip): Promise<void> {
   await step(flip, 'release', () => driver.release(run, node));
   times.proxy += (run.clock.monotonic() - released) / 1000;
   flip.onReleased?.();
-  try {
+  await settled(flip, times, async () => {
     const sweeping = alone ? await proveAlone(flip).then(() => sweepBehind(flip)) : early;
     await settleIn(flip, times, sweeping);
+  });
+}
+
+/** For a node that was handed over and not verified for as long as it should have been: only that is done. */
+export async function verifyNode(given: Flip): Promise<void> {
+  const flip = begin(given);
+  const times: Times = { proxy: 0, begun: flip.engine.run.clock.monotonic() };
+  await step(flip, 'watch', () => baseline(flip));
+  await settled(flip, times, () => verify(flip, undefined));
+}
+
+/** The node is done when `settle` says so; else it goes back, unless the operator wants it otherwise. */
+async function settled(flip: Flip, times: Times, settle: () => Promise<void>): Promise<void> {
+  const { engine, node } = flip;
+  const { driver, run } = engine;
+  try {
+    await settle();
   } catch (error) {
-    if (flip.direction === 'back' || run.signal.aborted) throw error;
+    if (flip.direction === 'back' || run.signal.aborted || error instanceof Halt) throw error;
     if (error instanceof Red && onRedOf(error.judgements, run.plan.playbook) === 'halt') throw error;
     await back(flip);
     throw error;
@@ -93,8 +125,12 @@ async function settleIn(flip: Flipping, times: Times, sweeping: Sweeping | undef
   });
   const asked = watch.now();
   await step(flip, 'hand-over', () => engine.driver.handOver(engine.run, node));
-  await step(flip, 'verify', () => gates(flip, 'after-node', 'main', asked));
+  await verify(flip, asked);
   times.proxy += watch.startSeconds('main', asked);
+}
+
+async function verify(flip: Flipping, asked: number | undefined): Promise<void> {
+  await step(flip, 'verify', () => gates(flip, 'after-node', 'main', asked));
   await soak(flip, asked);
 }
 
@@ -103,7 +139,9 @@ async function prove(flip: Flipping, asked: number | undefined, where: 'beside t
   const asking = questions(flip, 'prove', 'warm', asked);
   const blind = where === 'beside the old one' && sharesChains(flip.node.from, flip.node.to);
   const chosen = blind ? asking.gates.filter(gate => gate.id !== 'kernel-rules') : asking.gates;
-  await judgeUntilPassed(flip.engine, { ...asking, gates: chosen });
+  // While the old kube-proxy still serves there is no need to wait for what nobody wants any more.
+  const stoppable = flip.direction === 'forward' && where === 'beside the old one';
+  await judgeUntilPassed(flip.engine, { ...asking, gates: chosen, stoppable });
 }
 
 /** The old kube-proxy has gone: a new warm one writes all its rules, over what the old one wrote last into the same chains. */
@@ -147,16 +185,28 @@ function questions(flip: Flipping, moment: Moment, slot: 'main' | 'warm', asked:
   const expected: Mode = moment === 'before-node' ? node.from : node.to;
   const inFlip = () => watch.inFlip({ from: node.from, to: node.to, expected, slot }, asked);
   const look = () => lookAt(engine, moment, about, inFlip());
-  return { moment, gates: chosen, look, settle, patience: convergence, node: node.name };
+  const stoppable = flip.direction === 'forward' && moment === 'before-node';
+  return { moment, gates: chosen, look, settle, patience: convergence, node: node.name, stoppable };
 }
 
 /** Every gate once more through the soak: what was good must stay good. */
-async function soak(flip: Flipping, asked: number): Promise<void> {
-  const { clock, plan, signal } = flip.engine.run;
-  const seconds = flip.direction === 'forward' ? plan.playbook.gates.soak : 0;
-  if (seconds === 0) return;
-  flip.engine.journal.append({ event: 'waiting', node: flip.node.name, for: `${seconds} s of soak` });
-  await clock.sleep(seconds * 1000, signal);
+async function soak(flip: Flipping, asked: number | undefined): Promise<void> {
+  const { engine, node } = flip;
+  const { clock, signal } = engine.run;
+  if (flip.direction === 'back') return;
+  const begun = clock.monotonic();
+  let said = 0;
+  for (;;) {
+    const seconds = engine.adjustment()?.soak ?? engine.run.plan.playbook.gates.soak;
+    const left = seconds * 1000 - (clock.monotonic() - begun);
+    if (left <= 0) break;
+    if (seconds !== said) engine.journal.append({ event: 'waiting', node: node.name, for: `${seconds} s of soak` });
+    said = seconds;
+    // It serves and was proven, but not for as long as it should: it is verified again when the run goes on.
+    stopPoint(engine);
+    await clock.sleep(Math.min(left, SOAK_LOOK_MS), signal);
+  }
+  if (said === 0) return;
   await gates(flip, 'after-node', 'main', asked);
 }
 
@@ -190,9 +240,9 @@ async function back(flip: Flip): Promise<void> {
   flip.engine.journal.append({ event: 'node-back', batch: flip.batch, node: node.name, mode: node.to });
 }
 
-/** The first Ctrl-C takes effect here: the old kube-proxy still serves. */
+/** Who wants the run to stop is heeded here: the old kube-proxy still serves. */
 function safePoint(flip: Flip): void {
-  if (flip.direction === 'forward' && flip.engine.stop.aborted) throw new Halt('stopped', 'stopped by the operator');
+  if (flip.direction === 'forward') stopPoint(flip.engine);
 }
 
 /** Performs a step: its intent is on the disk before it begins, and what came of it after. */

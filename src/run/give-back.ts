@@ -5,7 +5,7 @@ import type { FlipNode } from '../core/driver.ts';
 import type { Mode } from '../core/mode.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { scopeOfNode } from '../core/scope.ts';
-import { type Engine, judgeUntilPassed, lookAt, Red } from './engine.ts';
+import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { callOff, flipNode, step } from './flip.ts';
 import type { NodeWatch } from './node-watch.ts';
 import { type Ending, phase, refuseCommitted } from './phase.ts';
@@ -50,7 +50,8 @@ export async function putBack(
   const open = (await openNodes(engine)).filter(chosen);
   watches.prefetch(open[0]?.node.name);
   for (const [index, { node, batch, touched }] of open.entries()) {
-    if (engine.stop.aborted) return stopped();
+    await engine.pausePoint();
+    if (engine.stop.aborted) return stopped(engine);
     const watch = await watches.of(node.name);
     const onReleased = () => watches.prefetch(open[index + 1]?.node.name);
     try {
@@ -83,7 +84,8 @@ export async function finalize(engine: Engine): Promise<Ending> {
     for (const { name } of nodes) engine.expectedModes.set(name, run.plan.to);
     await phase(engine, 'commit', 'the shared configuration', () => driver.commit(run));
     for (const [index, { name, batch }] of nodes.entries()) {
-      if (engine.stop.aborted) return { ...stopped(), next: "'proxyctl finalize' goes on" };
+      await engine.pausePoint();
+      if (engine.stop.aborted) return { ...stopped(engine), next: "'proxyctl finalize' goes on" };
       const object = await run.cluster.get({ kind: 'Node', name });
       if (!object || !isOpen(object)) continue;
       const watch = await watches.of(name);
@@ -183,10 +185,11 @@ function haltedBy(error: unknown, next: string): Ending {
   throw error;
 }
 
-function stopped(): Ending {
+function stopped({ stop }: Engine): Ending {
+  const halt = stop.reason instanceof Halt ? stop.reason : new Halt('stopped', 'stopped by the operator');
   return {
-    outcome: 'stopped',
-    reason: 'stopped by the operator between two nodes',
+    outcome: halt.outcome,
+    reason: `${halt.message}, between two nodes`,
     next: "'proxyctl rollback' goes on",
   };
 }

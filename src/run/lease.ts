@@ -1,7 +1,9 @@
 import type { Clock } from '../core/clock.ts';
 import type { Cluster, KubeObject, PatchOp, Ref } from '../core/cluster.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
-import { LEASE, NAMESPACE } from '../core/names.ts';
+import { metadataOps } from '../core/metadata-ops.ts';
+import { ANNOTATION_CONTROL, LEASE, NAMESPACE } from '../core/names.ts';
+import { controlOf, doingOf, freshControl } from '../core/steering.ts';
 
 const DURATION_SECONDS = 15;
 const RENEW_MS = 5_000;
@@ -16,10 +18,14 @@ export interface Held {
   readonly lost: AbortSignal;
   /** Asks the server whether the Lease is still ours. @throws ProxyctlError 25 when it is not, 69 when it cannot be told. */
   confirm(): Promise<void>;
-  /** Gives it up for the next one. */
+  /** The Lease as it is now, with what operators want of the run; nothing when it is not ours any more. */
+  read(): Promise<KubeObject | undefined>;
+  /** Writes to the Lease while it is ours. */
+  tell(ops: PatchOp[]): Promise<void>;
+  /** Our fence stands on all objects of the run: the next one need not take over from the one before us. */
+  sealed(): void;
+  /** Gives it up. When the server cannot be told, or before it is sealed, it is left to grow stale, and the next one has to take over. */
   release(): Promise<void>;
-  /** Renews it no more and leaves it to grow stale: whoever is next has to take it over. */
-  abandon(): void;
 }
 
 const ref: Ref = { kind: 'Lease', namespace: NAMESPACE, name: LEASE };
@@ -48,7 +54,11 @@ export async function takeLease(cluster: Cluster, clock: Clock, { holder, force 
   };
   try {
     const taken = current
-      ? await cluster.patch(ref, [unchanged(current), { op: 'replace', path: '/spec', value: spec }])
+      ? await cluster.patch(ref, [
+          unchanged(current),
+          { op: 'replace', path: '/spec', value: spec },
+          ...noPause(current),
+        ])
       : await cluster.create({
           apiVersion: 'coordination.k8s.io/v1',
           kind: 'Lease',
@@ -76,11 +86,13 @@ class Holding implements Held {
   private readonly uid: string | undefined;
   private readonly losing = new AbortController();
   private readonly timer: NodeJS.Timeout;
+  private isSealed: boolean;
 
   constructor(cluster: Cluster, clock: Clock, taken: KubeObject, takenOver: boolean) {
     this.cluster = cluster;
     this.clock = clock;
     this.takenOver = takenOver;
+    this.isSealed = !takenOver;
     this.epoch = Number(taken.spec.leaseTransitions);
     this.uid = taken.metadata.uid;
     this.timer = setInterval(() => void this.renew(), RENEW_MS);
@@ -97,17 +109,33 @@ class Holding implements Held {
     this.lost.throwIfAborted();
   }
 
-  async release(): Promise<void> {
-    this.abandon();
-    if (this.lost.aborted) return;
+  async read(): Promise<KubeObject | undefined> {
     const now = await this.cluster.get(ref);
-    // Gone with its namespace, or another's already.
-    if (!this.isOurs(now)) return;
-    await this.cluster.patch(ref, [...this.ours(), { op: 'replace', path: '/spec/holderIdentity', value: '' }]);
+    if (this.isOurs(now)) return now;
+    // Gone with its namespace it may be by our own doing.
+    if (now) this.lose(now);
+    return undefined;
   }
 
-  abandon(): void {
+  async tell(ops: PatchOp[]): Promise<void> {
+    await this.cluster.patch(ref, [...this.ours(), ...ops]);
+  }
+
+  async release(): Promise<void> {
     clearInterval(this.timer);
+    if (this.lost.aborted || !this.isSealed) return;
+    try {
+      const now = await this.cluster.get(ref);
+      // Gone with its namespace, or another's already.
+      if (!this.isOurs(now)) return;
+      await this.cluster.patch(ref, [...this.ours(), { op: 'replace', path: '/spec/holderIdentity', value: '' }]);
+    } catch (error) {
+      if (!(error instanceof ProxyctlError)) throw error;
+    }
+  }
+
+  sealed(): void {
+    this.isSealed = true;
   }
 
   private async renew(): Promise<void> {
@@ -138,8 +166,10 @@ class Holding implements Held {
   }
 
   private lose(now: KubeObject | undefined): void {
-    this.abandon();
-    const who = now ? `${describeHolder(now)} (epoch ${now.spec.leaseTransitions}, ours was ${this.epoch})` : undefined;
+    clearInterval(this.timer);
+    const who =
+      now &&
+      `${describeHolder(now) || 'who has ended by now'} (epoch ${now.spec.leaseTransitions}, ours was ${this.epoch})`;
     const what = who ? `another proxyctl took this run over: ${who}` : 'the run ended elsewhere: its Lease is gone';
     this.losing.abort(new ProxyctlError(`${what}; nothing more was written from here`, EXIT.runUnderWay));
   }
@@ -169,14 +199,22 @@ function holderOf(lease: KubeObject): string {
   return String(lease.spec.holderIdentity ?? '');
 }
 
+/** Who wanted the runner before to stand still did not mean this one. */
+function noPause(lease: KubeObject): PatchOp[] {
+  if (lease.metadata.annotations?.[ANNOTATION_CONTROL] === undefined) return [];
+  return metadataOps(lease, { annotations: { [ANNOTATION_CONTROL]: JSON.stringify(freshControl(controlOf(lease))) } });
+}
+
 function unchanged(lease: KubeObject): PatchOp {
   return { op: 'test', path: '/metadata/resourceVersion', value: lease.metadata.resourceVersion };
 }
 
 function underWay(lease: KubeObject | undefined, cause?: unknown): ProxyctlError {
   const who = lease && describeHolder(lease);
+  const doing = doingOf(lease);
+  const now = doing ? ` (${doing.action}, ${doing.text}, since ${doing.since.slice(0, 19)}Z)` : '';
   const message = who
-    ? `a run is under way: ${who}, holds the Lease ${NAMESPACE}/${LEASE}; 'proxyctl status' tells where it stands, 'proxyctl abort' stops it`
+    ? `a run is under way: ${who}, holds the Lease ${NAMESPACE}/${LEASE}${now}; 'proxyctl pause' and 'proxyctl abort' reach it; see also 'proxyctl status'`
     : "another proxyctl took the Lease meanwhile; 'proxyctl status' tells what stands in the cluster";
   return new ProxyctlError(message, EXIT.runUnderWay, { cause });
 }

@@ -3,9 +3,10 @@ import type { Batch, PlannedNode } from '../core/plan.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { scopeOf } from '../core/scope.ts';
 import { sharesChains } from '../core/sweep.ts';
+import { takeUpAdjustment } from './adjust.ts';
 import { rememberAll } from './ask-gates.ts';
-import { type Engine, Halt, type JudgeOptions, judgeUntilPassed, lookAt, Red } from './engine.ts';
-import { callOff, flipNode } from './flip.ts';
+import { type Engine, Halt, type JudgeOptions, judgeUntilPassed, lookAt, Red, stopPoint } from './engine.ts';
+import { callOff, type Flip, flipNode, verifyNode } from './flip.ts';
 import { doneEnding, newcomers } from './newcomers.ts';
 import { answerRed, GO_ON_OR_BACK } from './on-red.ts';
 import { type Ending, phase, refuseCommitted } from './phase.ts';
@@ -15,13 +16,16 @@ import { Watches } from './watches.ts';
 export async function migrate(engine: Engine): Promise<Ending> {
   const { journal, run, driver } = engine;
   const watches = new Watches(engine);
-  const order = run.plan.batches.flatMap(b => b.nodes.map(n => n.name));
+  const begun = new Set<string>();
   await refuseCommitted(engine);
   try {
-    watches.prefetch(order[0]);
+    watches.prefetch(run.plan.batches[0]?.nodes[0]?.name);
     await phase(engine, 'prepare', 'objects of the run', () => driver.prepare(run));
-    const begun = await labelled(engine);
-    for (const [index, batch] of run.plan.batches.entries()) {
+    const labelled = await labelledNodes(engine);
+    for (;;) {
+      const batch = await nextBatch(engine, watches, begun);
+      if (!batch) break;
+      const order = run.plan.batches.flatMap(b => b.nodes.map(n => n.name));
       try {
         journal.append({ event: 'batch-started', batch: batch.id });
         for (const service of batch.services) engine.exposed.add(service);
@@ -31,7 +35,8 @@ export async function migrate(engine: Engine): Promise<Ending> {
           if (await one(engine, watches, batch, node, order[order.indexOf(node.name) + 1])) flipped = true;
         }
         // A later batch had begun when the run was left, so these gates were passed; now they would see its node in hand.
-        const passed = run.plan.batches.slice(index + 1).some(later => later.nodes.some(n => begun.has(n.name)));
+        const later = run.plan.batches.slice(run.plan.batches.indexOf(batch) + 1);
+        const passed = later.some(b => b.nodes.some(n => labelled.has(n.name)));
         if (flipped || !passed) {
           journal.append({ event: 'waiting', for: `the gates after ${batch.id}` });
           await judgeUntilPassed(engine, questions(engine, before));
@@ -53,10 +58,20 @@ export async function migrate(engine: Engine): Promise<Ending> {
 }
 
 /** The nodes that bear our label by now: done, or in hand when the run was left. */
-async function labelled(engine: Engine): Promise<ReadonlySet<string>> {
+async function labelledNodes(engine: Engine): Promise<ReadonlySet<string>> {
   const names = new Set<string>();
   for await (const node of engine.run.cluster.list('Node')) if (modeLabel(node)) names.add(node.metadata.name);
   return names;
+}
+
+/** The first batch of the plan, as it is by then, that has not begun. */
+async function nextBatch(engine: Engine, watches: Watches, begun: Set<string>): Promise<Batch | undefined> {
+  await engine.pausePoint();
+  // The node that was next may not be it any more.
+  if (await takeUpAdjustment(engine, begun)) await watches.closed();
+  const batch = engine.run.plan.batches.find(b => !begun.has(b.id));
+  if (batch) begun.add(batch.id);
+  return batch;
 }
 
 /** Flips a node of the plan; false when that was done before. */
@@ -68,7 +83,8 @@ async function one(
   following: string | undefined,
 ): Promise<boolean> {
   const { run } = engine;
-  if (engine.stop.aborted) throw new Halt('stopped', 'stopped by the operator');
+  await engine.pausePoint();
+  stopPoint(engine);
   const object = await run.cluster.get({ kind: 'Node', name: planned.name });
   if (!object || object.metadata.uid !== planned.uid) {
     throw new Halt(
@@ -90,16 +106,12 @@ async function one(
   }
   const watch = await watches.of(planned.name);
   const onReleased = () => watches.prefetch(following);
+  const resumed = modeLabel(object) !== undefined;
+  const handedOver = modeLabel(object) === run.plan.to && state?.step === 'hand-over';
+  const flip: Flip = { engine, node, batch: batch.id, watch, direction: 'forward', resumed, onReleased };
   try {
-    await flipNode({
-      engine,
-      node,
-      batch: batch.id,
-      watch,
-      direction: 'forward',
-      resumed: modeLabel(object) !== undefined,
-      onReleased,
-    });
+    if (handedOver && (await engine.driver.serves(run, node))) await verifyNode(flip);
+    else await flipNode(flip);
     return true;
   } finally {
     watches.stop(planned.name);
@@ -112,5 +124,5 @@ function questions(engine: Engine, before: ReadonlyMap<string, unknown>): JudgeO
   const about = { scope: scopeOf(engine.exposed), before };
   const gates = engine.gates.filter(gate => gate.moments.includes(moment));
   const { settle } = engine.run.plan.playbook.gates;
-  return { moment, gates, look: () => lookAt(engine, moment, about), settle, patience: settle };
+  return { moment, gates, look: () => lookAt(engine, moment, about), settle, patience: settle, stoppable: true };
 }

@@ -5,7 +5,7 @@ import { putBack, rollback } from './give-back.ts';
 import type { Ending } from './phase.ts';
 import { Watches } from './watches.ts';
 
-export const GO_ON_OR_BACK = "'proxyctl rollback' puts everything back, 'proxyctl migrate' goes on";
+export const GO_ON_OR_BACK = "'proxyctl rollback' puts everything back, 'proxyctl resume' goes on";
 
 /** Halts, or puts back what the playbook says. The node that was in hand has been dealt with, and nobody watches any more. */
 export async function answerRed(engine: Engine, red: Red, batch: string): Promise<Ending> {

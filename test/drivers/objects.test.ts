@@ -2,9 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../src/core/cluster.ts';
 import type { Originals } from '../../src/core/driver.ts';
+import { metadataOps } from '../../src/core/metadata-ops.ts';
 import {
   excludedTemplate,
-  metadataOps,
   modeConfigMap,
   modeDaemonSet,
   SHADOWED,

@@ -1,6 +1,7 @@
 import { type KubeObject, type PatchOp, pointer, type Ref } from '../../core/cluster.ts';
 import { translateConfig } from '../../core/config-translation.ts';
 import type { Driver, FlipNode, RunContext } from '../../core/driver.ts';
+import { metadataOps } from '../../core/metadata-ops.ts';
 import { MODES, type Mode } from '../../core/mode.ts';
 import {
   ANNOTATION_EPOCH,
@@ -14,15 +15,7 @@ import type { NodeState, Step } from '../../core/run-state.ts';
 import { type ConfigEdit, editConfig, parseConfig } from '../config-text.ts';
 import { createOnce, deleteFenced, fenceOf, patchFenced } from '../fenced.ts';
 import { leaveNamespace } from '../own-namespace.ts';
-import {
-  excludedTemplate,
-  metadataOps,
-  modeConfigMap,
-  modeDaemonSet,
-  shadowConfigMap,
-  warmPod,
-  warmPodName,
-} from './objects.ts';
+import { excludedTemplate, modeConfigMap, modeDaemonSet, shadowConfigMap, warmPod, warmPodName } from './objects.ts';
 import {
   controlledBy,
   currentHash,
@@ -126,6 +119,10 @@ export const daemonsetDriver: Driver = {
     await setMode(run, node, 'hand-over', node.home === 'mode' ? node.to : null);
     await run.waitFor(`the ${node.to} kube-proxy on ${node.name} to start`, POD_SECONDS, () => homePod(run, node));
     if (pod) await gone(run, warm, pod, `the warm kube-proxy on ${node.name} to end`);
+  },
+
+  async serves(run, node) {
+    return (await homePod(run, node)) !== undefined;
   },
 
   async commit(run) {

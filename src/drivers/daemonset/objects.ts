@@ -1,6 +1,5 @@
 // The objects of a run, as values: what is created beside kube-proxy's own, and what is changed in those.
-import type { KubeObject, PatchOp } from '../../core/cluster.ts';
-import { pointer } from '../../core/cluster.ts';
+import type { KubeObject } from '../../core/cluster.ts';
 import type { Originals } from '../../core/driver.ts';
 import type { Mode } from '../../core/mode.ts';
 import { LABEL_MODE, LABEL_PART, LABEL_RUN, PARTS, SHADOW_NAME, WARM_PORTS } from '../../core/names.ts';
@@ -200,22 +199,4 @@ export function excludedTemplate(daemonSet: KubeObject): unknown {
   };
   template.spec.affinity = { ...affinity, nodeAffinity };
   return template;
-}
-
-/** Labels and annotations of an object as patch operations; a value of null removes. Absent parents are made. */
-export function metadataOps(
-  object: KubeObject,
-  change: { labels?: Record<string, string | null>; annotations?: Record<string, string | null> },
-): PatchOp[] {
-  const ops: PatchOp[] = [];
-  for (const part of ['labels', 'annotations'] as const) {
-    const current = object.metadata[part];
-    const wanted = Object.entries(change[part] ?? {}).filter(([key, value]) => (current?.[key] ?? null) !== value);
-    if (wanted.length > 0 && !current) ops.push({ op: 'add', path: `/metadata/${part}`, value: {} });
-    for (const [key, value] of wanted) {
-      const path = pointer('metadata', part, key);
-      ops.push(value === null ? { op: 'remove', path } : { op: 'add', path, value });
-    }
-  }
-  return ops;
 }

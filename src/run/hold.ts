@@ -1,0 +1,32 @@
+import type { Clock } from '../core/clock.ts';
+import type { Cluster } from '../core/cluster.ts';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
+import type { RunRecord } from '../core/run-state.ts';
+import { type Held, takeLease, type Wanted } from './lease.ts';
+import { findRecord } from './record.ts';
+
+export interface Hold extends Wanted {
+  readonly cluster: Cluster;
+  readonly clock: Clock;
+  /** The run as it was read before: nothing may have happened to it since. Undefined when there was none. */
+  readonly record: RunRecord | undefined;
+}
+
+/** Holds the Lease while `perform` runs, and gives it up whatever happens. @throws ProxyctlError 25 when another has it. */
+export async function holding<T>(hold: Hold, perform: (held: Held) => Promise<T>): Promise<T> {
+  const { cluster, clock, record } = hold;
+  const held = await takeLease(cluster, clock, hold);
+  try {
+    const now = await findRecord(cluster);
+    if (now?.run !== record?.run || now?.revision !== record?.revision) {
+      const what = now ? `run ${now.run} was changed or started` : `run ${record?.run} ended`;
+      throw new ProxyctlError(
+        `${what} elsewhere in the meantime; see 'proxyctl status', then call again`,
+        EXIT.runUnderWay,
+      );
+    }
+    return await perform(held);
+  } finally {
+    await held.release();
+  }
+}
