@@ -4,4 +4,5 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends nftables iptables ipset ipvsadm conntrack iproute2 \
     && rm -rf /var/lib/apt/lists/*
 COPY dist/watcher.js /watcher.js
-ENTRYPOINT ["/usr/local/bin/node", "/watcher.js"]
+# A small young generation: large rule sets are garbage as soon as they are read (docs/performance.md).
+ENTRYPOINT ["/usr/local/bin/node", "--max-semi-space-size=4", "/watcher.js"]

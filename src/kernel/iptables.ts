@@ -118,13 +118,16 @@ function words(text: string): string[] {
   );
 }
 
-/** Names of the chains that these built-in chains lead to, themselves included. */
+/** Hundreds of thousands in a large cluster, and none leads to anything but others of them. */
+const OF_ONE_SERVICE = /^KUBE-(SVC|SVL|SEP|EXT|FW)-/;
+
+/** Names of the chains that these built-in chains lead to, themselves included; those of single Services are left out. */
 export function reachable(chains: Chains, from: readonly string[]): Set<string> {
   const reached = new Set(from.filter(name => chains.has(name)));
   // A Set is walked in order of insertion, so what is added while walking is walked too.
   for (const name of reached) {
     for (const { target } of chains.get(name)?.rules ?? []) {
-      if (target !== undefined && chains.has(target)) reached.add(target);
+      if (target !== undefined && !OF_ONE_SERVICE.test(target) && chains.has(target)) reached.add(target);
     }
   }
   return reached;

@@ -94,9 +94,10 @@ function leftInTable(
   const foreign = new Set<string>();
   const held = new Set<string>();
   // Until nothing that stays leads to anything that goes, but for kube-proxy's own hooks.
+  const leading = goes.size === 0 ? [] : [...edges(chains, goes)];
   for (let size = -1; size !== goes.size; ) {
     size = goes.size;
-    for (const [name, target] of edges(chains)) {
+    for (const [name, target] of leading) {
       if (goes.has(name) || !goes.has(target) || (chains.get(name)?.builtin && isHooked(target))) continue;
       goes.delete(target);
       if (chainOwner(table, name) === undefined || foreign.has(name)) foreign.add(target);
@@ -113,9 +114,9 @@ function leftInTable(
   return { chains: [...goes].map(ref), jumps, held: [...held].map(ref) };
 }
 
-function* edges(chains: ReadonlyMap<string, Chain>): Generator<[string, string]> {
+function* edges(chains: ReadonlyMap<string, Chain>, to: ReadonlySet<string>): Generator<[string, string]> {
   for (const [name, chain] of chains) {
-    for (const { target } of chain.rules) if (target !== undefined) yield [name, target];
+    for (const { target } of chain.rules) if (target !== undefined && to.has(target)) yield [name, target];
   }
 }
 

@@ -100,8 +100,10 @@ export function programIptables(iptables: Iptables, view: ServiceView, node: Pro
   const externalRejects: string[] = [];
   const firewall: string[] = [];
   const chains = new Map<string, readonly string[]>();
+  const endpoints = view.ports.reduce((sum, port) => sum + port.endpoints.length, 0);
+  const place = { ...node, large: endpoints > LARGE_CLUSTER };
   for (const port of view.ports) {
-    const fragment = fragmentOf(port, node);
+    const fragment = fragmentOf(port, place);
     services.push(...fragment.services);
     nodePorts.push(...fragment.nodePorts);
     rejects.push(...fragment.rejects);
@@ -129,15 +131,26 @@ export function programIptables(iptables: Iptables, view: ServiceView, node: Pro
   for (const [table, chain, rule] of IPTABLES_JUMPS) iptables.ensureRule(table, chain, rule);
 }
 
-const fragments = new WeakMap<ServicePort, Fragment>();
+/** Beyond so many endpoints the rules of Service and endpoint chains have no comments. */
+const LARGE_CLUSTER = 1000;
+
+interface Place extends ProgramNode {
+  readonly large: boolean;
+}
+
+const fragments = {
+  large: new WeakMap<ServicePort, Fragment>(),
+  small: new WeakMap<ServicePort, Fragment>(),
+};
 
 /** The rules of one Service port; the same on every node unless the node matters to it. */
-function fragmentOf(port: ServicePort, node: ProgramNode): Fragment {
+function fragmentOf(port: ServicePort, place: Place): Fragment {
   const own = port.localOnly || port.internalLocal || port.sourceRanges.length > 0;
-  const known = own ? undefined : fragments.get(port);
+  const shared = place.large ? fragments.large : fragments.small;
+  const known = own ? undefined : shared.get(port);
   if (known) return known;
-  const fragment = new FragmentWriter(port, node).write();
-  if (!own) fragments.set(port, fragment);
+  const fragment = new FragmentWriter(port, place).write();
+  if (!own) shared.set(port, fragment);
   return fragment;
 }
 
@@ -145,7 +158,7 @@ const REJECT = 'REJECT --reject-with icmp-port-unreachable';
 
 class FragmentWriter {
   private readonly port: ServicePort;
-  private readonly node: ProgramNode;
+  private readonly node: Place;
   private readonly label: string;
   private readonly hash: string;
   private readonly reached: Reached;
@@ -158,7 +171,7 @@ class FragmentWriter {
     firewall: [],
   };
 
-  constructor(port: ServicePort, node: ProgramNode) {
+  constructor(port: ServicePort, node: Place) {
     this.port = port;
     this.node = node;
     this.label = portLabel(port);
@@ -257,31 +270,35 @@ class FragmentWriter {
   /** Each endpoint with the same chance; with affinity those first that know the client. */
   private spread(endpoints: readonly Endpoint[]): string[] {
     const { affinitySeconds } = this.port;
-    const comment = ({ ip, port }: Endpoint) => `-m comment --comment "${this.label} -> ${ip}:${port}"`;
+    const comment = ({ ip, port }: Endpoint) => this.comment(`${this.label} -> ${ip}:${port}`);
     const recent = (name: string) =>
       `-m recent --rcheck --seconds ${affinitySeconds} --reap --name ${name} --mask 255.255.255.255 --rsource -j ${name}`;
     const known = affinitySeconds === undefined ? [] : endpoints;
     return [
-      ...known.map(endpoint => `${comment(endpoint)} ${recent(this.endpointName(endpoint))}`),
+      ...known.map(endpoint => `${comment(endpoint)}${recent(this.endpointName(endpoint))}`),
       ...endpoints.map((endpoint, index) => {
         const rest = endpoints.length - index;
-        const chance = rest > 1 ? ` -m statistic --mode random --probability ${(1 / rest).toFixed(11)}` : '';
-        return `${comment(endpoint)}${chance} -j ${this.endpointName(endpoint)}`;
+        const chance = rest > 1 ? `-m statistic --mode random --probability ${(1 / rest).toFixed(11)} ` : '';
+        return `${comment(endpoint)}${chance}-j ${this.endpointName(endpoint)}`;
       }),
     ];
   }
 
+  private comment(text: string): string {
+    return this.node.large ? '' : `-m comment --comment "${text}" `;
+  }
+
   private endpointChain(endpoint: Endpoint): [string, string[]] {
     const { protocol, affinitySeconds } = this.port;
-    const comment = `-m comment --comment "${this.label}"`;
+    const comment = this.comment(this.label);
     const name = this.endpointName(endpoint);
     const set = affinitySeconds === undefined ? '' : `-m recent --set --name ${name} --mask 255.255.255.255 --rsource `;
     const { ip, port } = endpoint;
     return [
       name,
       [
-        `-s ${ip}/32 ${comment} -j KUBE-MARK-MASQ`,
-        `-p ${protocol} ${comment} ${set}-m ${protocol} -j DNAT --to-destination ${ip}:${port}`,
+        `-s ${ip}/32 ${comment}-j KUBE-MARK-MASQ`,
+        `-p ${protocol} ${comment}${set}-m ${protocol} -j DNAT --to-destination ${ip}:${port}`,
       ],
     ];
   }
