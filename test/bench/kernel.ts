@@ -56,7 +56,7 @@ const view = (affinity: boolean): ServiceView => ({
 type Files = Partial<Record<'nft' | 'iptables' | 'ip_vs' | 'device' | 'members', string>>;
 
 function nft(affinity: boolean): string {
-  const kernel = new Kernel(NODE.ip, new Random(1));
+  const kernel = new Kernel([NODE.ip], new Random(1));
   kernel.setNft('ip', programNft('ip', view(affinity), NODE));
   return printed(kernel, 'nft -j list table ip kube-proxy');
 }
@@ -67,9 +67,9 @@ function printed(kernel: Kernel, command: string): string {
 }
 
 function dumps(): Record<string, Files> {
-  const iptables = new Kernel(NODE.ip, new Random(1));
+  const iptables = new Kernel([NODE.ip], new Random(1));
   programIptables(iptables.iptables.IPv4, view(false), NODE);
-  const ipvs = new Kernel(NODE.ip, new Random(1));
+  const ipvs = new Kernel([NODE.ip], new Random(1));
   const node = { ...NODE, scheduler: 'rr', excluded: () => false };
   programIpvs(ipvs.ipvs, ipvs.iptables.IPv4, 'IPv4', view(false), node);
   return {
