@@ -102,6 +102,26 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
       action(async io => (await import('./commands/preflight.ts')).preflightCommand(io, options)),
     );
   program
+    .command('verify')
+    .description(
+      "every node as it is, in whatever mode: kernel rules against the API, probes, kube-proxy's own word (exit 20 when something is wrong or cannot be seen)",
+    )
+    .option('--node <name...>', 'only these nodes')
+    .option('--output <format>', 'text or json')
+    .option('--playbook <file>', 'thresholds and times of the gates')
+    .option('--watcher-image <name>', 'image of the watchers, for mirrors')
+    .addHelpText(
+      'after',
+      `
+It changes nothing of the cluster's own. While it looks, each node has two pods and a Service of proxyctl, a few nodes at a time; they
+go in the end, on Ctrl-C too. It can be called on any cluster, migrated or not; not while a run is under way.
+
+Examples:
+  proxyctl verify
+  proxyctl verify --node worker-7 worker-8 --output json`,
+    )
+    .action(async options => action(async io => (await import('./commands/verify.ts')).verifyCommand(io, options)));
+  program
     .command('status')
     .description('where each node and a run stand, read from the cluster alone (exit 20 when something does not fit)')
     .option('--run <id>', 'the run to tell about')

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Cluster } from '../core/cluster.ts';
-import type { Driver, Originals, RunContext } from '../core/driver.ts';
+import type { Driver, Originals, RunContext, Runner } from '../core/driver.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { reachOf } from '../core/exposure.ts';
 import { configuredGates } from '../core/gate-settings.ts';
@@ -52,8 +52,9 @@ export async function inventoryOf(cluster: Cluster): Promise<Inventory> {
   return takeInventory(cluster, new Date());
 }
 
-export function newRunId(): string {
-  return `r-${new Date().toISOString().slice(0, 16).replace(/[-:T]/g, '')}-${randomBytes(2).toString('hex')}`;
+/** `r` for runs, `v` for who only looks. */
+export function newRunId(what: 'r' | 'v' = 'r'): string {
+  return `${what}-${new Date().toISOString().slice(0, 16).replace(/[-:T]/g, '')}-${randomBytes(2).toString('hex')}`;
 }
 
 /** Who holds the Lease, for people. */
@@ -243,10 +244,24 @@ function excludedBy({ ipvs }: Record<string, unknown>): string[] {
 }
 
 /** The file that tells watchers what to probe, as it is for this run; made anew when the run goes on. */
-export async function writeTargets(engine: Engine): Promise<void> {
-  const { run, inventory, journal } = engine;
-  const exposed = new Set(run.plan.batches.flatMap(b => b.services));
-  const { targets, left } = probeTargets(inventory, exposed, run.plan.playbook.gates.probes.services);
+export async function writeTargets({ run, inventory, journal }: Engine): Promise<void> {
+  const { plan } = run;
+  const exposed = new Set(plan.batches.flatMap(b => b.services));
+  const left = await writeTargetsFile(run, inventory, exposed, plan.playbook.gates.probes.services);
+  if (left.length === 0) return;
+  const names = left.slice(0, 5).join(', ');
+  const text = `${left.length} Services are not probed (limit gates.probes.services): ${names} ...`;
+  journal.append({ event: 'note', text });
+}
+
+/** Writes the file of at most `limit` Services, those in `first` before others; gives the names of those left out. */
+export async function writeTargetsFile(
+  run: Runner,
+  inventory: Inventory,
+  first: ReadonlySet<string>,
+  limit: number,
+): Promise<string[]> {
+  const { targets, left } = probeTargets(inventory, first, limit);
   const ref = { kind: 'ConfigMap' as const, namespace: NAMESPACE, name: TARGETS_MAP };
   const data = { 'targets.json': JSON.stringify(targets) };
   if (await run.cluster.get(ref)) {
@@ -256,11 +271,5 @@ export async function writeTargets(engine: Engine): Promise<void> {
     const metadata = { name: ref.name, namespace: NAMESPACE, labels };
     await run.cluster.create({ apiVersion: 'v1', kind: 'ConfigMap', metadata, data });
   }
-  if (left.length > 0) {
-    const names = left.slice(0, 5).join(', ');
-    journal.append({
-      event: 'note',
-      text: `${left.length} Services are not probed (limit gates.probes.services): ${names} ...`,
-    });
-  }
+  return left;
 }

@@ -6,7 +6,7 @@ import { MODES } from './mode.ts';
 import { LEASE, NAMESPACE, NODE_ACCOUNT, SHADOW_NAME } from './names.ts';
 
 /** What rights are for: `inventory` also makes plans, `migrate` also rolls back and finalizes. */
-export const PURPOSES = ['inventory', 'preflight', 'status', 'migrate'] as const;
+export const PURPOSES = ['inventory', 'preflight', 'status', 'verify', 'migrate'] as const;
 export type Purpose = (typeof PURPOSES)[number];
 
 /** Verbs on one resource: in one namespace or everywhere, on the objects named or on all. */
@@ -61,13 +61,14 @@ function inventory({ namespace, configMap }: ProxyPlace): Rule[] {
 const OWN = { namespace: NAMESPACE };
 const OWN_NAMESPACE: Rule = { ...core('namespaces', 'get'), names: [NAMESPACE] };
 
+const STANDING_RUN: readonly Rule[] = [
+  OWN_NAMESPACE,
+  { ...core('configmaps', 'list'), ...OWN },
+  { group: 'coordination.k8s.io', resource: 'leases', verbs: ['get'], ...OWN, names: [LEASE] },
+];
+
 function status(place: ProxyPlace): Rule[] {
-  return [
-    OWN_NAMESPACE,
-    { ...core('configmaps', 'list'), ...OWN },
-    { group: 'coordination.k8s.io', resource: 'leases', verbs: ['get'], ...OWN, names: [LEASE] },
-    { ...core('configmaps', 'get'), namespace: place.namespace, names: ownConfigMaps(place) },
-  ];
+  return [...STANDING_RUN, { ...core('configmaps', 'get'), namespace: place.namespace, names: ownConfigMaps(place) }];
 }
 
 /** What a run puts beside kube-proxy's own. */
@@ -84,8 +85,6 @@ function migration(place: ProxyPlace): Rule[] {
     apps('deployments', 'list'),
     apps('statefulsets', 'list'),
     apps('daemonsets', 'list'),
-    core('services', 'watch'),
-    { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: ['watch'] },
     { ...core('pods', 'get', 'create', 'patch', 'delete'), namespace },
     { ...core('configmaps', 'list', 'create'), namespace },
     { ...core('configmaps', 'patch'), namespace, names: [configMap] },
@@ -94,16 +93,22 @@ function migration(place: ProxyPlace): Rule[] {
     { ...apps('daemonsets', 'get', 'patch'), namespace, names: [daemonSet] },
     { ...apps('daemonsets', 'get', 'delete'), namespace, names: daemonSets },
     { ...apps('controllerrevisions', 'get', 'list', 'delete'), namespace },
-    { ...core('serviceaccounts', 'get'), ...OWN, names: [NODE_ACCOUNT] },
-    { ...core('pods', 'get', 'create', 'delete'), ...OWN },
-    { ...core('pods/log', 'get'), ...OWN },
-    { ...core('configmaps', 'get', 'create', 'patch', 'delete'), ...OWN },
-    { ...core('services', 'create', 'delete'), ...OWN },
-    { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: ['create', 'delete'], ...OWN },
-    { group: 'coordination.k8s.io', resource: 'leases', verbs: ['create'], ...OWN },
-    { group: 'coordination.k8s.io', resource: 'leases', verbs: ['patch', 'delete'], ...OWN, names: [LEASE] },
   ];
 }
+
+/** Watchers on nodes, and what they are compared with; nobody else has them meanwhile. */
+const LOOKING: readonly Rule[] = [
+  core('services', 'watch'),
+  { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: ['watch'] },
+  { ...core('serviceaccounts', 'get'), ...OWN, names: [NODE_ACCOUNT] },
+  { ...core('pods', 'get', 'create', 'delete'), ...OWN },
+  { ...core('pods/log', 'get'), ...OWN },
+  { ...core('configmaps', 'get', 'create', 'patch', 'delete'), ...OWN },
+  { ...core('services', 'create', 'delete'), ...OWN },
+  { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: ['create', 'delete'], ...OWN },
+  { group: 'coordination.k8s.io', resource: 'leases', verbs: ['create'], ...OWN },
+  { group: 'coordination.k8s.io', resource: 'leases', verbs: ['patch', 'delete'], ...OWN, names: [LEASE] },
+];
 
 /** All that a purpose takes, where the namespace `proxyctl` is there already, as `proxyctl rbac` gives it. */
 export function rulesFor(purpose: Purpose, place: ProxyPlace = KUBEADM): Rule[] {
@@ -115,8 +120,10 @@ export function rulesFor(purpose: Purpose, place: ProxyPlace = KUBEADM): Rule[] 
       return [...reading, OWN_NAMESPACE];
     case 'status':
       return [...reading, ...status(place)];
+    case 'verify':
+      return withoutCovered([...reading, ...STANDING_RUN, ...LOOKING]);
     case 'migrate':
-      return withoutCovered([...reading, ...status(place), ...migration(place)]);
+      return withoutCovered([...reading, ...status(place), ...migration(place), ...LOOKING]);
   }
 }
 

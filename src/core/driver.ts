@@ -14,18 +14,22 @@ export interface Originals {
   readonly configPath: string;
 }
 
-/** One run: its plan, what it found, and who may write. */
-export interface RunContext {
+/** Who acts on a cluster: a run, or somebody who only looks at its nodes. */
+export interface Runner {
   readonly id: string;
   /** Tested in every write; a newer runner has a higher one. */
   readonly epoch: number;
-  readonly plan: Plan;
-  readonly originals: Originals;
   readonly cluster: Cluster;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Says in the journal what is waited for, then polls until `done` gives a value. Throws when `seconds` are over. */
   waitFor<T>(what: string, seconds: number, done: () => Promise<T | undefined>): Promise<T>;
+}
+
+/** One run: its plan and what it found. */
+export interface RunContext extends Runner {
+  readonly plan: Plan;
+  readonly originals: Originals;
 }
 
 /** Where a flipped node's kube-proxy lives: in the DaemonSet of its mode, or in the original one. */

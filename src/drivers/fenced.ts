@@ -5,7 +5,7 @@
 // therefore leave a pod behind when it wakes; its next write is refused. The pod bears the run's label, is adopted or removed by
 // the runner that took over, and a sweeper among them acts only where the new mode serves.
 import { type KubeObject, type PatchOp, pointer, type Ref } from '../core/cluster.ts';
-import type { RunContext } from '../core/driver.ts';
+import type { RunContext, Runner } from '../core/driver.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
 import { ANNOTATION_EPOCH } from '../core/names.ts';
 
@@ -31,7 +31,7 @@ export async function patchFenced(
 }
 
 /** Deletes that very object, unless somebody wrote to it since it was read. Gone already is fine. */
-export async function deleteFenced(run: RunContext, ref: Ref, uid: string | undefined): Promise<void> {
+export async function deleteFenced(run: Runner, ref: Ref, uid: string | undefined): Promise<void> {
   await retried(run, async () => {
     const object = await run.cluster.get(ref);
     if (!object || object.metadata.uid !== uid) return;
@@ -42,7 +42,7 @@ export async function deleteFenced(run: RunContext, ref: Ref, uid: string | unde
 }
 
 /** The server answers 409 to an outdated version and 422 to a failed test: somebody wrote in between. Read again. */
-async function retried<T>(run: RunContext, attempt: () => Promise<T>): Promise<T> {
+async function retried<T>(run: Runner, attempt: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await attempt();
@@ -68,7 +68,7 @@ export function fence(object: KubeObject, run: Pick<RunContext, 'id' | 'epoch'>)
 }
 
 /** A fence of another run is a left-over: the Lease is asked at each write, and it is ours. */
-function refuseNewer(run: RunContext, object: KubeObject): void {
+function refuseNewer(run: Runner, object: KubeObject): void {
   const [writer, epoch] = (object.metadata.annotations?.[ANNOTATION_EPOCH] ?? '').split('/');
   if (writer !== run.id || !(Number(epoch) > run.epoch)) return;
   throw new ProxyctlError(

@@ -1,5 +1,5 @@
 import type { Kind, KubeObject, Ref } from '../core/cluster.ts';
-import type { RunContext } from '../core/driver.ts';
+import type { Runner } from '../core/driver.ts';
 import { LABEL_PART, LEASE, NAMESPACE, PARTS } from '../core/names.ts';
 import { isMade } from '../core/own-namespace.ts';
 import { deleteFenced } from './fenced.ts';
@@ -8,7 +8,7 @@ const SECONDS = 180;
 const ref: Ref = { kind: 'Namespace', name: NAMESPACE };
 
 /** The end of a run: our namespace goes where we made it; one that was given to us, with the rights in it, is only emptied. */
-export async function leaveNamespace(run: RunContext): Promise<void> {
+export async function leaveNamespace(run: Runner): Promise<void> {
   const namespace = await run.cluster.get(ref);
   if (!namespace) return;
   if (!isMade(namespace)) return empty(run);
@@ -18,7 +18,7 @@ export async function leaveNamespace(run: RunContext): Promise<void> {
   );
 }
 
-async function empty(run: RunContext): Promise<void> {
+async function empty(run: Runner): Promise<void> {
   await removeAll(run, 'Pod', LABEL_PART);
   await run.waitFor(`the pods in namespace ${NAMESPACE} to go`, SECONDS, async () => {
     for await (const pod of ours(run, 'Pod', LABEL_PART)) if (pod) return undefined;
@@ -32,13 +32,13 @@ async function empty(run: RunContext): Promise<void> {
   await deleteFenced(run, lease, (await run.cluster.get(lease))?.metadata.uid);
 }
 
-async function removeAll(run: RunContext, kind: Kind, labelSelector: string): Promise<void> {
+async function removeAll(run: Runner, kind: Kind, labelSelector: string): Promise<void> {
   for await (const { metadata } of ours(run, kind, labelSelector)) {
     const uid = metadata.uid === undefined ? {} : { uid: metadata.uid };
     await run.cluster.delete({ kind, namespace: NAMESPACE, name: metadata.name }, uid);
   }
 }
 
-function ours(run: RunContext, kind: Kind, labelSelector: string): AsyncIterable<KubeObject> {
+function ours(run: Runner, kind: Kind, labelSelector: string): AsyncIterable<KubeObject> {
   return run.cluster.list(kind, { namespace: NAMESPACE, labelSelector });
 }

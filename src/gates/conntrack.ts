@@ -32,7 +32,7 @@ export const conntrack = defineGate({
   id: 'conntrack',
   title: 'The connection table has room and loses nothing',
   hint: 'kube-proxy sets the size at each start: the larger of conntrack.maxPerCore x cores and conntrack.min',
-  moments: ['preflight', 'before-node', 'prove', 'after-node'],
+  moments: ['preflight', 'before-node', 'prove', 'after-node', 'verify'],
   observe: look => (look.moment === 'preflight' ? undefined : samplesOf(look)),
   judge: (seen, look) => (seen ? judgeNode(seen, look) : judgeConfiguration(look)),
 });

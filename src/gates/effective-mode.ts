@@ -6,7 +6,7 @@ export const effectiveMode = defineGate({
   id: 'effective-mode',
   title: 'The running kube-proxy is in the mode it should be in',
   hint: "see the kube-proxy pod's log on the node; it names the mode it chose and why it could not start",
-  moments: ['before-node', 'prove', 'after-node'],
+  moments: ['before-node', 'prove', 'after-node', 'verify'],
   observe(look) {
     const node = nodeInFlip(look);
     return { wanted: judgedMode(look), sample: node.view.proxy[node.slot] };

@@ -18,14 +18,17 @@ export const mixedMode = defineGate({
   id: 'mixed-mode',
   title: 'Every node is in the mode that it should be in',
   hint: "'proxyctl status' shows the nodes by mode; a run that was left half done is ended by 'proxyctl migrate' or 'proxyctl rollback'",
-  moments: ['preflight', 'before-node', 'after-batch'],
+  moments: ['preflight', 'before-node', 'after-batch', 'verify'],
   async observe(look) {
-    return look.moment === 'preflight' ? [] : labels(look);
+    return readsInventory(look) ? [] : labels(look);
   },
   judge(nodes, look) {
-    return look.moment === 'preflight' ? atPreflight(look) : inRun(nodes, look);
+    return readsInventory(look) ? inCluster(look) : inRun(nodes, look);
   },
 });
+
+/** Outside runs nothing is expected of a node. */
+const readsInventory = ({ moment }: Look) => moment === 'preflight' || moment === 'verify';
 
 async function labels(look: Look): Promise<Labelled[]> {
   if (!look.cluster) throw new Error('no cluster to ask');
@@ -42,7 +45,7 @@ function labelled(name: string, object: KubeObject | undefined): Labelled {
   return { name, there: object !== undefined, label: object && modeLabel(object) };
 }
 
-function atPreflight(look: Look): { findings: Finding[]; summary: string } {
+function inCluster(look: Look): { findings: Finding[]; summary: string } {
   const nodes = nodesInScope(look);
   const byMode = Map.groupBy(nodes, n => n.mode);
   const unknown = byMode.get('unknown') ?? [];

@@ -1,6 +1,7 @@
 import type { KubeObject } from '../core/cluster.ts';
 import { nodesInScope, START_SLACK } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look } from '../core/gate.ts';
+import type { NodeFacts } from '../core/inventory.ts';
 import { count } from '../core/words.ts';
 
 interface ProxyPodNow {
@@ -32,9 +33,11 @@ export const nodeHealth = defineGate({
   id: 'node-health',
   title: 'Nodes are Ready and their kube-proxy pods run',
   hint: "'kubectl describe node' and the log of the kube-proxy pod on it tell why",
-  moments: ['preflight', 'before-node', 'after-node', 'after-batch'],
+  moments: ['preflight', 'before-node', 'after-node', 'after-batch', 'verify'],
   async observe(look): Promise<NodeNow[]> {
-    if (look.moment === 'preflight') return fromInventory(look);
+    if (look.moment === 'preflight') return fromInventory(nodesInScope(look));
+    if (look.moment === 'verify')
+      return fromInventory(look.inventory.nodes.filter(n => look.expectedModes.has(n.name)));
     if (!look.cluster) throw new Error('no cluster to ask');
     return look.node ? [await one(look, look.node.name)] : all(look);
   },
@@ -68,8 +71,8 @@ function judgeNode(node: NodeNow, look: Look): Finding[] {
   return findings;
 }
 
-function fromInventory(look: Look): NodeNow[] {
-  return nodesInScope(look).map(({ name, ready, proxyPod }) => {
+function fromInventory(nodes: readonly NodeFacts[]): NodeNow[] {
+  return nodes.map(({ name, ready, proxyPod }) => {
     const pod = proxyPod && { name: proxyPod.name, running: true, ready: proxyPod.ready, restarts: proxyPod.restarts };
     return { name, ready, pods: pod ? [{ ...pod, endedAt: undefined, waits: undefined }] : [] };
   });

@@ -8,7 +8,7 @@ export const residue = defineGate({
   id: 'residue',
   title: 'Nothing of another mode is left in the kernel',
   hint: "never run 'kube-proxy --cleanup' on a live node, the modes share chains; 'proxyctl rollback' or a reboot removes it",
-  moments: ['after-node'],
+  moments: ['after-node', 'verify'],
   observe(look) {
     return { sample: nodeInFlip(look).view.kernel };
   },

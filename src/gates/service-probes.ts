@@ -24,7 +24,7 @@ export const serviceProbes = defineGate({
   id: 'service-probes',
   title: 'Services answer from the node as they did before',
   hint: "'proxyctl rollback' puts the node back; then compare the Service's endpoints with the kernel's rules",
-  moments: ['before-node', 'prove', 'after-node'],
+  moments: ['before-node', 'prove', 'after-node', 'verify'],
   observe(look) {
     const { view, baseline } = nodeInFlip(look);
     const newly = VANTAGES.flatMap(v =>
@@ -125,7 +125,9 @@ function broken({ look, node, vantage, id, where, now }: Failing, excuse: string
 /** A target that was bad before. */
 function stillBroken({ look, node, id, where, now }: Failing, earlier: Outcome): Said | undefined {
   if (isUnserved(look, node, id)) return undefined;
-  return { level: 'warning', message: `${where}: ${now.outcome}; it was already failing before (${earlier})` };
+  // Outside runs there was no time before.
+  const ever = look.moment === 'verify' ? '' : `; it was already failing before (${earlier})`;
+  return { level: 'warning', message: `${where}: ${now.outcome}${ever}` };
 }
 
 /** A Service has many addresses; what is said of it once is enough. */

@@ -1,7 +1,7 @@
 // One round of gates: the cheap ones each time, the dear ones when they are due.
 import type { Gate, Judgement } from '../core/gate.ts';
 import type { Playbook } from '../core/playbook.ts';
-import type { Engine, JudgeOptions } from './engine.ts';
+import type { Engine, JudgeOptions, Judging } from './engine.ts';
 
 /** What dear gates said, by id, and until when it stands, ms. */
 export type Standing = Map<string, { readonly judgement: Judgement; readonly until: number }>;
@@ -10,7 +10,7 @@ export type Standing = Map<string, { readonly judgement: Judgement; readonly unt
 const OLD_MS = 2_000;
 
 /** What the cheap gates say now, and the dear ones said last. Dear gates are asked once all others pass. */
-export async function askGates(engine: Engine, options: JudgeOptions, standing: Standing): Promise<Judgement[]> {
+export async function askGates(engine: Judging, options: JudgeOptions, standing: Standing): Promise<Judgement[]> {
   const { gates, look } = options;
   const { clock } = engine.run;
   const cheap = gates.filter(gate => gate.standsFor === undefined);

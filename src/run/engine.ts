@@ -1,6 +1,6 @@
 // What every action of a run shares: who we are, what we drive, where we write down what we do.
 import type { Clock } from '../core/clock.ts';
-import type { Driver, RunContext } from '../core/driver.ts';
+import type { Driver, RunContext, Runner } from '../core/driver.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Reach } from '../core/exposure.ts';
 import type { Finding, Gate, Judgement, Look, Moment, NodeInFlip, Scope } from '../core/gate.ts';
@@ -51,6 +51,13 @@ export interface Engine {
   readonly truth: ServiceTruth;
 }
 
+/** What judging takes of a run. */
+export interface Judging {
+  readonly run: Runner;
+  readonly runGates: Engine['runGates'];
+  readonly journal: Pick<Journal, 'append'>;
+}
+
 /** The run ends here; what was in hand is in a safe state. */
 export class Halt extends Error {
   override readonly name = 'Halt';
@@ -92,7 +99,12 @@ function describe(findings: readonly Finding[]): string {
 }
 
 /** A `waitFor` that writes what it waits for into the journal once, and polls until there is a value or time is up. */
-export function waiter(journal: Pick<Journal, 'append'>, clock: Clock, signal: AbortSignal): RunContext['waitFor'] {
+export function waiter(
+  journal: Pick<Journal, 'append'>,
+  clock: Clock,
+  signal: AbortSignal,
+  advice = "see 'proxyctl status', then 'proxyctl rollback'",
+): Runner['waitFor'] {
   return async (what, seconds, done) => {
     const end = clock.monotonic() + seconds * 1000;
     let said = false;
@@ -101,10 +113,7 @@ export function waiter(journal: Pick<Journal, 'append'>, clock: Clock, signal: A
       const value = await done();
       if (value !== undefined) return value;
       if (clock.monotonic() > end) {
-        throw new ProxyctlError(
-          `waited ${seconds} s for ${what}; see 'proxyctl status', then 'proxyctl rollback'`,
-          EXIT.halted,
-        );
+        throw new ProxyctlError(`waited ${seconds} s for ${what}; ${advice}`, EXIT.halted);
       }
       if (!said) journal.append({ event: 'waiting', for: what });
       said = true;
@@ -152,11 +161,11 @@ export interface JudgeOptions {
 }
 
 /** Runs the gates again and again until all pass; throws Red when one stays red or unseen for too long. */
-export async function judgeUntilPassed(engine: Engine, options: JudgeOptions): Promise<Judgement[]> {
+export async function judgeUntilPassed(engine: Judging, options: JudgeOptions): Promise<Judgement[]> {
   const { clock, signal } = engine.run;
   const begun = clock.monotonic();
   const standing: Standing = new Map();
-  const patience = new Patience(options, engine.run.plan.playbook, begun);
+  const patience = new Patience(options, options.look().playbook, begun);
   let redSince: number | undefined;
   let saidAt = begun;
   for (;;) {
@@ -194,7 +203,7 @@ function waitsForStart(open: readonly Judgement[]): boolean {
   return open.some(j => (j.gate === 'convergence' || j.gate === 'effective-mode') && j.verdict === 'inconclusive');
 }
 
-function record(engine: Engine, options: JudgeOptions, judgements: Judgement[]): Judgement[] {
+function record(engine: Judging, options: JudgeOptions, judgements: Judgement[]): Judgement[] {
   for (const { gate, verdict, findings, summary } of judgements) {
     engine.journal.append({
       event: 'gate-judged',

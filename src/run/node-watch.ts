@@ -1,5 +1,5 @@
 import type { KubeObject, Ref } from '../core/cluster.ts';
-import type { RunContext } from '../core/driver.ts';
+import type { Runner } from '../core/driver.ts';
 import { ApiError } from '../core/errors.ts';
 import type { NodeInFlip } from '../core/gate.ts';
 import { LABEL_RUN, NAMESPACE } from '../core/names.ts';
@@ -25,11 +25,11 @@ export class NodeWatch {
   private readonly abort = new AbortController();
   private readonly follows: Promise<unknown>[] = [];
   private readonly pods: KubeObject[] = [];
-  private readonly run: RunContext;
+  private readonly run: Runner;
   private readonly options: Omit<WatcherOptions, 'own'>;
   private own: OwnService | undefined;
 
-  constructor(run: RunContext, options: Omit<WatcherOptions, 'own'>) {
+  constructor(run: Runner, options: Omit<WatcherOptions, 'own'>) {
     this.run = run;
     this.options = options;
     this.view = emptyView(options.node);
@@ -160,7 +160,7 @@ export class NodeWatch {
 
 /** Removes that very pod: another runner may have one of the same name by now. */
 export async function removeAtOnce(
-  { cluster }: Pick<RunContext, 'cluster'>,
+  { cluster }: Pick<Runner, 'cluster'>,
   { metadata: { name, uid = '' } }: KubeObject,
 ): Promise<void> {
   await cluster.delete({ kind: 'Pod', namespace: NAMESPACE, name }, { uid, graceSeconds: 0 });
@@ -168,7 +168,7 @@ export async function removeAtOnce(
 
 /** Creates a pod of ours; one of the same name, left by a run that was killed, is removed first. */
 export async function createFresh(
-  run: Pick<RunContext, 'id' | 'cluster' | 'waitFor'>,
+  run: Pick<Runner, 'id' | 'cluster' | 'waitFor'>,
   pod: KubeObject,
 ): Promise<KubeObject> {
   const ref: Ref = { kind: 'Pod', namespace: NAMESPACE, name: pod.metadata.name };

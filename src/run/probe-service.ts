@@ -1,7 +1,7 @@
 // A Service that leads to a node's own pod watcher and nowhere else: what only such a one shows is hairpin and session affinity.
 import { createHash } from 'node:crypto';
 import type { Cluster, KubeObject } from '../core/cluster.ts';
-import type { RunContext } from '../core/driver.ts';
+import type { Runner } from '../core/driver.ts';
 import { ApiError } from '../core/errors.ts';
 import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
 import { ECHO_PORTS, OWN_PORT, type OwnService } from '../core/probe-service.ts';
@@ -16,7 +16,7 @@ function nameFor(node: string): string {
 }
 
 /** The node's probe Service, without endpoints as long as nobody says where they are. Throws what the API throws. */
-export async function ensureProbeService(run: RunContext, node: string): Promise<OwnService> {
+export async function ensureProbeService(run: Runner, node: string): Promise<OwnService> {
   const service: KubeObject = {
     apiVersion: 'v1',
     kind: 'Service',
@@ -37,7 +37,7 @@ export async function ensureProbeService(run: RunContext, node: string): Promise
 }
 
 /** The Service leads to the pod at `address`, to both its ports: a slice of its own for each, for a slice has one list of ports. */
-export async function leadTo(run: RunContext, node: string, address: string): Promise<void> {
+export async function leadTo(run: Runner, node: string, address: string): Promise<void> {
   const name = nameFor(node);
   for (const port of ECHO_PORTS) {
     const slice: KubeObject = {
@@ -58,14 +58,14 @@ export async function leadTo(run: RunContext, node: string, address: string): Pr
   }
 }
 
-export async function removeProbeService({ cluster }: RunContext, node: string): Promise<void> {
+export async function removeProbeService({ cluster }: Runner, node: string): Promise<void> {
   const name = nameFor(node);
   await cluster.delete({ kind: 'Service', namespace: NAMESPACE, name });
   for (const port of ECHO_PORTS)
     await cluster.delete({ kind: 'EndpointSlice', namespace: NAMESPACE, name: `${name}-${port}` });
 }
 
-function metadata(run: RunContext, name: string, labels: Record<string, string> = {}): KubeObject['metadata'] {
+function metadata(run: Runner, name: string, labels: Record<string, string> = {}): KubeObject['metadata'] {
   return { name, namespace: NAMESPACE, labels: { ...labels, [LABEL_PART]: PARTS.probe, [LABEL_RUN]: run.id } };
 }
 

@@ -1,16 +1,25 @@
-import type { Engine } from './engine.ts';
+import type { Runner } from '../core/driver.ts';
+import type { Inventory } from '../core/inventory.ts';
+import type { Journal } from '../core/journal.ts';
 import { NodeWatch } from './node-watch.ts';
 
 /** Nodes whose watchers may stay for a second visit; beyond that they would be a load of their own. */
 const KEPT = 10;
 
+export interface Watching {
+  readonly run: Runner;
+  readonly inventory: Inventory;
+  readonly watcherImage: string;
+  readonly journal: Pick<Journal, 'append'>;
+}
+
 /** The watchers of the nodes in hand. The next node's start while this one flips, so that nobody waits for them. */
 export class Watches {
   private readonly started = new Map<string, Promise<NodeWatch>>();
   private readonly stopping: Promise<void>[] = [];
-  private readonly engine: Engine;
+  private readonly engine: Watching;
 
-  constructor(engine: Engine) {
+  constructor(engine: Watching) {
     this.engine = engine;
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { KUBEADM, MAKING_NAMESPACE, PURPOSES, placeOf, questions, rulesFor } from '../../src/core/access.ts';
+import { NAMESPACE } from '../../src/core/names.ts';
 import { rbacObjects, type Subject } from '../../src/core/rbac.ts';
 import { inventory } from '../gates/looks.ts';
 
@@ -29,8 +30,10 @@ describe.each(PURPOSES)('rights for %s', purpose => {
   });
 });
 
-test('change nothing but for a migration', () => {
-  for (const purpose of PURPOSES.filter(p => p !== 'migrate'))
+test('change nothing of others but for a migration', () => {
+  const others = rulesFor('verify').filter(rule => rule.namespace !== NAMESPACE);
+  expect(new Set(others.flatMap(rule => rule.verbs))).toEqual(new Set(['get', 'list', 'watch']));
+  for (const purpose of PURPOSES.filter(p => p !== 'migrate' && p !== 'verify'))
     expect(new Set(rulesFor(purpose).flatMap(rule => rule.verbs))).toEqual(new Set(['get', 'list']));
 });
 

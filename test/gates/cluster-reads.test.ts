@@ -72,6 +72,12 @@ table(mixedMode, [
     'inconclusive',
     /mode of 1 node could not be read: n2/,
   ],
+  [
+    'verify: two modes, as at preflight',
+    { ...pre(nodeFacts('n1'), nodeFacts('n2', { mode: 'ipvs' })), moment: 'verify' },
+    'fail',
+    /more than one mode/,
+  ],
   ['before a flip', at('before-node', [node('n1')], { n1: 'iptables' }), 'pass'],
   [
     'before a flip, labelled already',

@@ -73,6 +73,8 @@ describe('convergence', () => {
   const v4 = (over: object) => main({ families: { IPv4: { lastSync: ASKED + 30, lastQueued: ASKED + 29, ...over } } });
   const was = (families: object) => ({ baseline: view({ proxy: { main: proxySample({ ...families }) } }) });
   const only4 = { proxy: { main: proxySample({ families: { IPv4: { lastSync: ASKED + 30, lastQueued: null } } }) } };
+  const longAgo = (then: number, now: number) =>
+    seen({ proxy: { main: proxySample({ failures: now }) } }, was({ failures: then }), 'verify');
   table(convergence, [
     ['all families in sync', seen({}), 'pass'],
     [
@@ -102,6 +104,8 @@ describe('convergence', () => {
       'pass',
     ],
     ['failures, though the time stamp is young', main({ failures: 1 }), 'fail', /failed to write its rules 1 times/],
+    ['verify: failures of long ago', longAgo(3, 3), 'pass', /warning .*failed to write its rules 3 times/],
+    ['verify: one more just now', longAgo(2, 3), 'fail', /failed to write its rules 3 times/],
     ['metrics not read', main({ failures: null }), 'inconclusive', /could not be read/],
     ['start not known', main({ processStart: null }), 'inconclusive', /could not be read/],
     ['the old process', main({ processStart: ASKED - 3 }), 'inconclusive', /old kube-proxy/],

@@ -36,7 +36,7 @@ export async function embeddedTestbed(mode: Mode, seed: number, nodes = 3): Prom
   const kubeconfig = tempFile('kubeconfig', sim.kubeconfig());
   const playbook = tempFile('playbook.yaml', PLAYBOOK);
   const start = (command = '', ...args: string[]) => {
-    const wishes = command === 'migrate' ? ['--playbook', playbook] : [];
+    const wishes = /^(migrate|verify)$/.test(command) ? ['--playbook', playbook] : [];
     return startCli(['--kubeconfig', kubeconfig, command, ...wishes, ...args]);
   };
   return {

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { MAKING_NAMESPACE, type Purpose, questions, rulesFor } from '../../src/core/access.ts';
-import type { Access, KubeObject } from '../../src/core/cluster.ts';
+import type { Access, Kind, KubeObject } from '../../src/core/cluster.ts';
+import { NAMESPACE } from '../../src/core/names.ts';
 import { type Asked, Authorizer } from '../../src/sim/sim.ts';
 import { type RunningCli, runCli, startCli, tempFile } from '../cli/run-cli.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from './embedded-testbed.ts';
@@ -35,7 +36,12 @@ function as(bed: EmbeddedTestbed, user: string) {
   const playbook = tempFile('playbook.yaml', 'gates: { soak: 0s, settle: 3s, convergence: 25s, drain: 0s }\n');
   const file = tempFile('kubeconfig', kubeconfig);
   return (...args: string[]) =>
-    startCli(['--kubeconfig', file, ...args, ...(args[0] === 'migrate' ? ['--playbook', playbook] : [])]);
+    startCli([
+      '--kubeconfig',
+      file,
+      ...args,
+      ...(/^(migrate|verify)$/.test(args[0] ?? '') ? ['--playbook', playbook] : []),
+    ]);
 }
 
 const who = (user: string) => ({ user, groups: ['system:authenticated'] });
@@ -91,6 +97,42 @@ describe.each(['inventory', 'preflight', 'status'] as const)('rights for %s', pu
     if (purpose !== 'status') expect(unneeded(roles, purpose, requests.values())).toEqual([]);
   });
 });
+
+describe('rights for verify', () => {
+  it('suffice, and each of them is needed', { timeout: TIMEOUT }, async () => {
+    const roles = await rolesFor('verify');
+    bed.sim.apply(roles);
+    const requests = requestsOf(bed, 'verify');
+    for (const before of [[], leftovers()]) {
+      for (const object of before) bed.sim.registry.create(object, object.kind as Kind, NAMESPACE);
+      const result = await as(bed, 'verify')('verify').result;
+      expect(uncovered(roles, 'verify', requests.values()), NO_RULE).toEqual([]);
+      expect(result.code, result.stderr).toBe(0);
+      const left = (['Pod', 'Lease', 'ConfigMap'] as const).flatMap(kind => bed.sim.store.list(kind, NAMESPACE));
+      expect(left.map(object => object.metadata.name)).toEqual(['kube-root-ca.crt']);
+    }
+    expect(unneeded(roles, 'verify', requests.values()), NO_REQUEST).toEqual([]);
+  });
+});
+
+/** What a verification that was killed leaves in a namespace that was given to it. */
+function leftovers(): KubeObject[] {
+  const labels = { 'proxyctl.dev/part': 'targets' };
+  return [
+    {
+      apiVersion: 'coordination.k8s.io/v1',
+      kind: 'Lease',
+      metadata: { name: 'proxyctl', namespace: NAMESPACE },
+      spec: { holderIdentity: '', leaseTransitions: 1 },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'proxyctl-targets', namespace: NAMESPACE, labels },
+      data: { 'targets.json': '{}' },
+    },
+  ];
+}
 
 describe('rights for migrate', () => {
   it('suffice from preflight to finalize, and each of them is needed', { timeout: TIMEOUT }, async () => {

@@ -1,0 +1,159 @@
+// `proxyctl verify` as a process, on the embedded cluster: well, with what is wrong, and with what cannot be seen.
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { KubeObject } from '../../src/core/cluster.ts';
+import { NAMESPACE } from '../../src/core/names.ts';
+import type { Verification } from '../../src/core/verification.ts';
+import { type EmbeddedTestbed, embeddedTestbed } from '../scenarios/embedded-testbed.ts';
+import { differences } from '../scenarios/testbed.ts';
+import { tempFile } from './run-cli.ts';
+
+const TIMEOUT = 180_000;
+let bed: EmbeddedTestbed;
+let before: Map<string, string>;
+beforeEach(async () => {
+  bed = await embeddedTestbed('iptables', 61);
+  before = await bed.objects();
+});
+afterEach(() => bed.close());
+
+async function verify(code: number, ...args: string[]): Promise<Verification> {
+  const result = await bed.proxyctl('verify', '--output', 'json', ...args);
+  expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(code);
+  return JSON.parse(result.stdout);
+}
+const nodeName = (index: number) => bed.sim.nodes[index]?.name ?? '';
+const verdicts = ({ nodes }: Verification) => Object.fromEntries(nodes.map(n => [n.name, n.verdict]));
+const said = ({ nodes, gates }: Verification) =>
+  [...nodes.flatMap(n => n.gates), ...gates]
+    .flatMap(g => g.findings.map(f => `${g.gate} ${f.level} ${f.subject}: ${f.message}`))
+    .join('\n');
+
+/** A team's Service with two endpoints or more, and its slice. */
+function victim(): { key: string; slice: KubeObject } {
+  const slice = bed.sim.store
+    .list('EndpointSlice')
+    .find(s => !/^(default|kube-system)$/.test(s.metadata.namespace ?? '') && s.endpoints.length > 1);
+  if (!slice) throw new Error('every Service has one endpoint');
+  return { key: `${slice.metadata.namespace}/${slice.metadata.labels?.['kubernetes.io/service-name']}`, slice };
+}
+
+/** The rules of the victim in the kernel of one node go; its kube-proxy believes them there. */
+function silence(node: string): string {
+  const { key } = victim();
+  bed.sim.fault.silentService(node, key);
+  return key;
+}
+
+describe('a cluster that is well', () => {
+  it('is verified, and as it was before', { timeout: TIMEOUT }, async () => {
+    const result = await bed.proxyctl('verify');
+    expect(result.code, result.stderr).toBe(0);
+    expect(result.stdout).toContain('verified: 3 nodes: 3 well, 0 with errors, 0 not known');
+    expect(result.stdout.match(/\d+ Service ports in iptables rules as the API says/g)).toHaveLength(3);
+    expect(result.stderr).toContain(
+      'nothing of the cluster is changed, but for short-lived pods and Services in namespace proxyctl',
+    );
+    expect(`${result.stdout}${result.stderr}`).toContain('SIMULATED');
+    expect(differences(before, await bed.objects())).toEqual([]);
+    expect(bed.sim.store.list('Pod', NAMESPACE)).toEqual([]);
+  });
+
+  it('is verified after a migration too, whose record stays', { timeout: TIMEOUT }, async () => {
+    expect((await bed.proxyctl('migrate', '--to', 'nftables', '--batch', '10', '--yes')).code).toBe(0);
+    const migrated = await bed.objects();
+    const found = await verify(0);
+    expect(found.nodes.map(n => n.mode)).toEqual(['nftables', 'nftables', 'nftables']);
+    expect(said(found)).toContain('a run of proxyctl is under way');
+    const changed = differences(migrated, await bed.objects());
+    expect(changed.filter(line => !line.startsWith('changed: Lease'))).toEqual([]);
+    expect(bed.sim.store.list('Pod', NAMESPACE)).toEqual([]);
+    const back = await bed.proxyctl('rollback', '--yes');
+    expect(back.code, back.stderr).toBe(0);
+    expect(differences(before, await bed.objects())).toEqual([]);
+  });
+});
+
+describe('what is wrong', () => {
+  it('is named by Service and node, and nothing else is', { timeout: TIMEOUT }, async () => {
+    const key = silence(nodeName(1));
+    const found = await verify(20);
+    expect(found.verdict).toBe('fail');
+    expect(found.broken).toEqual([{ service: key, nodes: [nodeName(1)] }]);
+    expect(verdicts(found)).toEqual({ [nodeName(0)]: 'pass', [nodeName(1)]: 'fail', [nodeName(2)]: 'pass' });
+    expect(said(found)).toMatch(
+      new RegExp(`kernel-rules error service ${key}: on node ${nodeName(1)}, iptables: .* has no rule`),
+    );
+    expect(said(found)).toMatch(new RegExp(`service-probes error service ${key}: .* while it answers from `));
+    expect(differences(before, await bed.objects())).toEqual([]);
+  });
+
+  it('on another node is not asked for', { timeout: TIMEOUT }, async () => {
+    silence(nodeName(1));
+    const found = await verify(0, '--node', nodeName(0), nodeName(2));
+    expect(Object.keys(verdicts(found)).toSorted()).toEqual([nodeName(0), nodeName(2)].toSorted());
+  });
+
+  it('is a kube-proxy that writes no more, once endpoints have moved on', { timeout: TIMEOUT }, async () => {
+    const { key, slice } = victim();
+    bed.sim.fault.freezeProxy(nodeName(2));
+    bed.sim.store.put({ ...slice, endpoints: slice.endpoints.slice(1) });
+    const gone = slice.endpoints[0].addresses[0];
+    const quick = tempFile('playbook.yaml', 'gates: { settle: 2s, lag: 1s }\n');
+    const found = await verify(20, '--playbook', quick);
+    expect(found.broken).toContainEqual({ service: key, nodes: [nodeName(2)] });
+    // It does not write the probe Service's rules either; nobody else is found wanting.
+    expect(verdicts(found)).toEqual({ [nodeName(0)]: 'pass', [nodeName(1)]: 'pass', [nodeName(2)]: 'fail' });
+    expect(said(found)).toMatch(
+      new RegExp(`sends to ${gone.replaceAll('.', '\\.')}:\\d+, not usable by what the API says`),
+    );
+  });
+});
+
+describe('what cannot be seen', () => {
+  it('is no pass: a node that is not Ready', { timeout: TIMEOUT }, async () => {
+    bed.sim.fault.nodeNotReady(nodeName(1));
+    const found = await verify(20);
+    expect(verdicts(found)[nodeName(0)]).toBe('pass');
+    expect(verdicts(found)[nodeName(1)]).toBe('inconclusive');
+    expect(said(found)).toContain(`watchers inconclusive node ${nodeName(1)}: is not Ready`);
+  });
+
+  it('is no pass: an API that stops to tell what changes', { timeout: TIMEOUT }, async () => {
+    bed.sim.fault.api({ every: 1, verb: 'watch', resource: 'endpointslices', status: 500 });
+    const quick = tempFile('playbook.yaml', 'gates: { settle: 0s }\n');
+    const found = await verify(20, '--node', nodeName(0), '--playbook', quick);
+    expect(found.verdict).toBe('inconclusive');
+    expect(said(found)).toMatch(/kernel-rules inconclusive .*EndpointSlices of the API cannot be followed/);
+  });
+});
+
+describe('the command', () => {
+  it('takes its pods away when it is stopped', { timeout: TIMEOUT }, async () => {
+    const running = bed.start('verify');
+    await expect.poll(() => bed.sim.store.list('Pod', NAMESPACE).length, { timeout: 30_000 }).toBe(6);
+    running.signal('SIGINT');
+    const result = await running.result;
+    expect(result.code, result.stderr).toBe(23);
+    expect(result.stderr).toContain('removing the watchers');
+    expect(differences(before, await bed.objects())).toEqual([]);
+    expect(bed.sim.store.list('Pod', NAMESPACE)).toEqual([]);
+  });
+
+  it('is refused while a run is under way', { timeout: TIMEOUT }, async () => {
+    const running = bed.start('migrate', '--to', 'nftables', '--batch', '10', '--yes');
+    await expect.poll(() => bed.sim.store.list('Lease', NAMESPACE).length, { timeout: 30_000 }).toBe(1);
+    const result = await bed.proxyctl('verify');
+    expect(result.code, result.stderr).toBe(25);
+    expect((await running.result).code).toBe(0);
+  });
+
+  it.each([
+    [['--node', 'nobody'], /no node nobody in this cluster; there are /],
+    [['--output', 'xml'], /--output takes text, json; got 'xml'/],
+  ])('knows wrong usage: %j', async (args, says) => {
+    const result = await bed.proxyctl('verify', ...args);
+    expect(result.code).toBe(64);
+    expect(result.stderr).toMatch(says);
+    expect(differences(before, await bed.objects())).toEqual([]);
+  });
+});
