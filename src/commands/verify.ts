@@ -98,9 +98,7 @@ async function verify(session: Session): Promise<Verification> {
   try {
     return await look(session, { id: run, held });
   } finally {
-    // A run that stands here and was not given up has to be taken over as before.
-    if (held.takenOver) held.abandon();
-    else await held.release();
+    await held.release();
   }
 }
 
@@ -125,7 +123,7 @@ async function look(session: Session, { id, held }: { id: string; held: Held }):
 }
 
 async function lookAtNodes(session: Session, run: Runner): Promise<Verification> {
-  const { io, cluster, inventory, nodes, playbook, options } = session;
+  const { io, cluster, inventory, nodes, playbook, options, stop } = session;
   const notProbed = await writeTargetsFile(run, inventory, new Set(), playbook.gates.probes.services);
   const config = configOf(inventory);
   const services = watchServices(cluster, realClock, ruleOptions(config));
@@ -135,6 +133,7 @@ async function lookAtNodes(session: Session, run: Runner): Promise<Verification>
     const found = await verifyNodes(
       {
         run,
+        stop,
         inventory,
         runGates,
         journal: journalOf(session),

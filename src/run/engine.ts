@@ -54,6 +54,7 @@ export interface Engine {
 /** What judging takes of a run. */
 export interface Judging {
   readonly run: Runner;
+  readonly stop: Engine['stop'];
   readonly runGates: Engine['runGates'];
   readonly journal: Pick<Journal, 'append'>;
 }
