@@ -4,12 +4,14 @@ import { planIdOf, verifyPlan } from '../core/fingerprint.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Plan } from '../core/plan.ts';
 import type { RunRecord } from '../core/run-state.ts';
+import { outsideLines } from '../report/outside-text.ts';
 import { planText } from '../report/plan-text.ts';
 import { realClock } from '../run/clock.ts';
 import { fencedCluster } from '../run/fence.ts';
 import { holding } from '../run/hold.ts';
 import { migrate } from '../run/migrate.ts';
 import { ensureNamespace, findRecord, replaceRecord, writeRecord } from '../run/record.ts';
+import { rememberConsent, showForeign } from './consent.ts';
 import { type CommandIo, confirm } from './io.ts';
 import { makePlan, playbookOf, targetOf, type Wishes } from './make-plan.ts';
 import { type Standing, withNewcomers } from './newcomers.ts';
@@ -26,6 +28,7 @@ export interface MigrateOptions extends Wishes {
 
 interface GoOnOptions {
   to?: string;
+  playbook?: string;
   yes?: boolean;
   watcherImage?: string;
   takeover?: boolean;
@@ -51,7 +54,10 @@ export async function migrateCommand(
       return EXIT.done;
     }
     await checkFirst(io, cluster, inventory, plan);
-    if (!given) io.err(planText(plan, { width: io.width, paint: io.paint }));
+    const shown = given
+      ? outsideLines(plan.playbook, io.width).join('\n')
+      : planText(plan, { width: io.width, paint: io.paint });
+    if (shown !== '') io.err(shown);
     await confirm(io, cluster.identity, options.yes === true, 'migrate');
     const originals = await originalsOf(cluster, inventory);
     await ensureNamespace(cluster, realClock);
@@ -85,6 +91,8 @@ export async function goOn(io: CommandIo, standing: Standing, options: GoOnOptio
     );
   }
   io.err(`going on with run ${record.run} (to ${record.plan.to})`);
+  const own = options.playbook === undefined ? given?.playbook : playbookOf(options);
+  showForeign(io, record, own, options.yes === true);
   const next = await withNewcomers(io, standing);
   await confirm(io, cluster.identity, options.yes === true, 'go on');
   const force = options.takeover === true;
@@ -97,6 +105,7 @@ export async function goOn(io: CommandIo, standing: Standing, options: GoOnOptio
 type Started = Pick<RunOptions, 'cluster' | 'inventory' | 'record' | 'held'>;
 
 async function start(io: CommandIo, started: Started, options: GoOnOptions): Promise<number> {
+  rememberConsent(started.record);
   const { stop, kill, off } = signals(text => io.err(text));
   const image = options.watcherImage ? { watcherImage: options.watcherImage } : {};
   try {

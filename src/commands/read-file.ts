@@ -89,10 +89,12 @@ function readData<T>(
     check?.(parsed.data, places);
     return parsed.data;
   }
-  const [first, ...others] = parsed.error.issues;
+  const { issues } = parsed.error;
+  // A key that is not known is often the one that is missing, misspelt.
+  const first = issues.find(issue => issue.code === 'unrecognized_keys') ?? issues[0];
   if (!first) throw new Error('a schema refused without a reason');
   const { at, path: where, message } = explainIssue(first, schema, places());
-  const more = others.length > 0 ? ` (and ${others.length} more)` : '';
+  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : '';
   throw bad(path, at, `${where === '' ? '' : `${where}: `}${message}${more}`);
 }
 

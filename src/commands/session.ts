@@ -25,6 +25,7 @@ import { type Engine, waiter } from '../run/engine.ts';
 import { fencedCluster } from '../run/fence.ts';
 import { type JournalFile, openJournal } from '../run/journal-file.ts';
 import type { Held } from '../run/lease.ts';
+import { makeOutside } from '../run/outside.ts';
 import { TARGETS_MAP } from '../run/pods.ts';
 import { type ServiceWatch, watchServices } from '../run/service-truth.ts';
 import { Steering } from '../run/steering.ts';
@@ -140,13 +141,18 @@ export interface RunOptions {
   only?: string;
 }
 
+/** Where this machine keeps what it knows of a run. Its names come from the cluster, so they are no paths here. */
+export function runFolder({ run, plan }: RunRecord): string {
+  const state = process.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state');
+  const [cluster = '', name = ''] = [plan.cluster.uid.slice(0, 8), run].map(part => part.replaceAll(/[^\w-]/g, '_'));
+  return join(state, 'proxyctl', 'runs', cluster, name);
+}
+
 /** Puts a run together from its record and the cluster as it is now. */
 export async function openRun(options: RunOptions): Promise<OpenRun> {
   const { cluster, inventory, record, held } = options;
   const { plan } = record;
-  const state = process.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state');
-  const folder = join(state, 'proxyctl', 'runs', plan.cluster.uid.slice(0, 8), record.run);
-  const journal = openJournal(join(folder, 'events.jsonl'), record.run, realClock);
+  const journal = openJournal(join(runFolder(record), 'events.jsonl'), record.run, realClock);
   const signal = AbortSignal.any([options.kill, held.lost]);
   const doing = { action: options.action, ...(options.only === undefined ? {} : { only: options.only }) };
   const adjusted = new Set(record.adjusted?.map(a => a.at));
@@ -175,6 +181,7 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     journal,
     inventory,
     reach: reachOf(inventory, plan.playbook),
+    outside: makeOutside(process.env, signal),
     watcherImage: watcherImageOf(options.watcherImage),
     stop: AbortSignal.any([options.stop, steering.stop]),
     pausePoint: () => steering.pausePoint(engine.stop),

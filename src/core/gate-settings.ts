@@ -11,8 +11,8 @@ export const READINESS: ReadonlySet<string> = new Set(['effective-mode', 'conver
 export function configuredGates(gates: readonly Gate[], playbook: Playbook): Gate[] {
   return gates.flatMap((gate): Gate[] => {
     const settings = playbook.gates.settings[gate.id];
+    if (settings?.enabled === false || gate.wanted?.(playbook) === false) return [];
     if (!settings) return [gate];
-    if (!settings.enabled) return [];
     const { moments = gate.moments, severity } = settings;
     const asked = { ...gate, moments: gate.moments.filter(moment => moments.includes(moment)) };
     if (severity === 'error') return [asked];

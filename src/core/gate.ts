@@ -4,6 +4,7 @@ import type { ConfigNote } from './config-translation.ts';
 import type { Inventory } from './inventory.ts';
 import type { Mode } from './mode.ts';
 import type { NodeView } from './node-view.ts';
+import type { Outside } from './outside.ts';
 import type { Playbook } from './playbook.ts';
 import type { ServiceTruth } from './service-truth.ts';
 
@@ -64,6 +65,9 @@ export interface Look {
   readonly to: Mode;
   readonly playbook: Playbook;
   readonly cluster?: Cluster;
+  readonly outside?: Outside;
+  /** Id of the run; absent at preflight. */
+  readonly run?: string;
   /** Absent at preflight. */
   readonly node?: NodeInFlip;
   /** The mode that each node of the run must be in now, by name. Empty at preflight. */
@@ -91,6 +95,8 @@ export interface Gate {
   readonly standsFor?: number;
   /** Seconds that it may stay inconclusive, where it may for longer than others. */
   patience?(playbook: Playbook): number;
+  /** Whether the playbook gives it anything to look at; absent where there always is something. */
+  wanted?(playbook: Playbook): boolean;
   look(look: Look): Promise<Judgement>;
   /** What it sees now, for it to compare with later. Absent where nothing is compared. Rejects when it cannot look. */
   remember?(look: Look): Promise<unknown>;
@@ -103,6 +109,7 @@ interface GateSpec<Seen> {
   moments: readonly Moment[];
   standsFor?: number;
   patience?(playbook: Playbook): number;
+  wanted?(playbook: Playbook): boolean;
   /** It compares what it sees with what it saw before. */
   compares?: true;
   /** Collects what the verdict needs. Throwing means "could not look". `before` is what it saw before, when it compares. */
@@ -113,7 +120,7 @@ interface GateSpec<Seen> {
 
 /** Makes a gate; an `observe` that fails gives `inconclusive`, never `pass`. */
 export function defineGate<Seen>(spec: GateSpec<Seen>): Gate & { judge: GateSpec<Seen>['judge'] } {
-  const { id, title, hint, moments, standsFor, patience, compares } = spec;
+  const { id, title, hint, moments, standsFor, patience, wanted, compares } = spec;
   return {
     id,
     title,
@@ -121,6 +128,7 @@ export function defineGate<Seen>(spec: GateSpec<Seen>): Gate & { judge: GateSpec
     moments,
     ...(standsFor === undefined ? {} : { standsFor }),
     ...(patience ? { patience } : {}),
+    ...(wanted ? { wanted } : {}),
     ...(compares ? { remember: async (look: Look) => spec.observe(look) } : {}),
     judge: spec.judge,
     async look(look) {

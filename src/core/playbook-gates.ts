@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { Duration } from './duration.ts';
 import { MOMENTS } from './gate.ts';
+import { HooksSchema, PrometheusSchema } from './playbook-outside.ts';
 
 const fraction = z.number().gt(0).max(1);
 
@@ -79,6 +80,10 @@ export const GatesSchema = z.strictObject({
     .prefault({}),
   /** ipvs connections are given so long to end before the left mode is swept. */
   drain: Duration.default(30),
+  /** Limits of values that a Prometheus server has. */
+  prometheus: PrometheusSchema.optional(),
+  /** Checks of the operator: programs of this machine, or servers. */
+  hooks: HooksSchema.default([]),
   /** By gate id. */
   settings: z.record(z.string(), GateSettings).default({}),
 });

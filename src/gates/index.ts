@@ -8,6 +8,7 @@ import { driver } from './driver.ts';
 import { effectiveMode } from './effective-mode.ts';
 import { externalIPs } from './external-ips.ts';
 import { externalTrafficPolicy } from './external-traffic-policy.ts';
+import { hook } from './hook.ts';
 import { internalTrafficPolicy } from './internal-traffic-policy.ts';
 import { kernelRules } from './kernel-rules.ts';
 import { kernelVersion } from './kernel-version.ts';
@@ -21,6 +22,7 @@ import { nodePortLocalhost } from './node-port-localhost.ts';
 import { nodesReady } from './nodes-ready.ts';
 import { ownership } from './ownership.ts';
 import { permissions } from './permissions.ts';
+import { prometheus } from './prometheus.ts';
 import { readyEndpoints } from './ready-endpoints.ts';
 import { residue } from './residue.ts';
 import { serviceProbes } from './service-probes.ts';
@@ -58,6 +60,8 @@ export const GATES: readonly Gate[] = [
   residue,
   readyEndpoints,
   workloads,
+  prometheus,
+  hook,
 ];
 
 /** What the gates of the look's moment say, in their order. Never rejects: a gate that cannot look is inconclusive. */

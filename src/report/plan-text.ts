@@ -2,6 +2,7 @@ import type { Batch, Plan } from '../core/plan.ts';
 import { count, few } from '../core/words.ts';
 import { escapeText } from './escape.ts';
 import { duration, hang } from './layout.ts';
+import { outsideLines } from './outside-text.ts';
 import { makePainter, type Painter } from './paint.ts';
 
 /** Columns of the table: id, nodes, Services first exposed, exposed in all, time. */
@@ -22,6 +23,7 @@ export function planText(plan: Plan, options: { width?: number; paint?: Painter 
     head(plan, width, paint),
     table(plan, width, paint),
     besides(plan, width, paint),
+    outsideLines(plan.playbook, width).map(line => paint.doubt(line)),
     foot(plan, width, paint),
   ];
   const lines = sections

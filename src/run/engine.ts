@@ -7,6 +7,7 @@ import type { Finding, Gate, Judgement, Look, Moment, NodeInFlip, Scope } from '
 import type { Inventory } from '../core/inventory.ts';
 import type { Journal } from '../core/journal.ts';
 import type { Mode } from '../core/mode.ts';
+import type { Outside } from '../core/outside.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import type { ServiceTruth } from '../core/service-truth.ts';
 import type { Adjustment } from '../core/steering.ts';
@@ -27,6 +28,7 @@ export interface Engine {
   readonly inventory: Inventory;
   /** What each node reaches. */
   readonly reach: Reach;
+  readonly outside: Outside;
   readonly watcherImage: string;
   /** Aborted by the first Ctrl-C, or by an operator elsewhere: stop at the next safe point. The reason is a Halt. `run.signal` is the hard one. */
   readonly stop: AbortSignal;
@@ -138,6 +140,8 @@ export function lookAt(engine: Engine, moment: Moment, { scope, before }: About,
     to: plan.to,
     playbook: plan.playbook,
     cluster,
+    outside: engine.outside,
+    run: engine.run.id,
     ...(node ? { node } : {}),
     expectedModes: engine.expectedModes,
     exposed: engine.exposed,

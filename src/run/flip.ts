@@ -1,5 +1,5 @@
 import type { FlipNode } from '../core/driver.ts';
-import type { Moment } from '../core/gate.ts';
+import type { Look, Moment } from '../core/gate.ts';
 import { onRedOf, READINESS } from '../core/gate-settings.ts';
 import type { Mode } from '../core/mode.ts';
 import { flipTally } from '../core/probe-tally.ts';
@@ -168,9 +168,18 @@ async function baseline(flip: Flipping): Promise<void> {
     await gates(flip, 'before-node', 'main', undefined);
     if (clock.monotonic() - begun > LONG_WAIT_MS) await watch.anew(BASELINE_ROUNDS);
   }
-  const compared = questions(flip, 'after-node', 'main', undefined);
-  for (const [gate, seen] of await rememberAll(engine, compared)) about.before.set(gate, seen);
+  for (const [gate, seen] of await rememberAll(engine, beforehand(flip))) about.before.set(gate, seen);
   watch.mark();
+}
+
+/** What is asked after the flip, asked while the old mode serves. */
+function beforehand(flip: Flipping): JudgeOptions {
+  const after = questions(flip, 'after-node', 'main', undefined);
+  const look = (): Look => {
+    const at = after.look();
+    return at.node ? { ...at, node: { ...at.node, expected: flip.node.from } } : at;
+  };
+  return { ...after, look };
 }
 
 async function gates(flip: Flipping, moment: Moment, slot: 'main' | 'warm', asked: number | undefined): Promise<void> {

@@ -94,6 +94,50 @@ describe('readPlaybook', () => {
   });
 
   it.each([
+    ['{url: ftp://x, queries: []}', /gates\.prometheus\.url: must be an http or https address/],
+    ['{url: "https://me:secret@x", queries: []}', /must not hold a user or a password/],
+    [
+      '{url: "http://x.example.com", tokenEnv: T, queries: [{name: a, query: b, max: 1}]}',
+      /a token is sent over https/,
+    ],
+    ['{url: "https://x", tokenEnv: T, tokenFile: /t, queries: [{name: a, query: b, max: 1}]}', /give one of them/],
+    ['{url: "https://x", queries: [{name: a, query: b}]}', /queries\[0\]: needs one of max, min/],
+    ['{url: "https://x", queries: [{name: a, query: b, maxAboveOthers: 1}]}', /the query must name \$node/],
+    ['{url: "https://x", queries: [{name: a, query: $node, max: 1, moments: [after-batch]}]}', /there is no \$node/],
+    ['{url: "https://x", queries: [{name: a, query: b, max: 1}, {name: a, query: b, max: 1}]}', /the same name/],
+    ['{url: "https://x", querys: []}', /querys: is not known, did you mean queries\?/],
+  ])('refuses prometheus: %s', (settings, message) => {
+    expect(yaml(`gates:\n  prometheus: ${settings}\n`)).toMatch(/^p\.yaml:2:\d+: gates\.prometheus/);
+    expect(yaml(`gates:\n  prometheus: ${settings}\n`)).toMatch(message);
+    expect(yaml(`gates:\n  prometheus: ${settings}\n`)).not.toContain('secret');
+  });
+
+  it.each([
+    ['{name: a}', /needs either command or url/],
+    ['{name: a, command: [b], url: "https://x"}', /needs either command or url/],
+    ['{name: a, command: "rm -rf /"}', /command: expected array, received string/],
+    ['{name: a, command: [b], tokenEnv: T}', /belong to a url/],
+    ['{name: A b, command: [b]}', /name: must be lower case letters/],
+    [
+      '{name: a, command: [b], moments: [preflight]}',
+      /moments\[0\]: must be before-node, prove, after-node or after-batch/,
+    ],
+  ])('refuses the hook %s', (settings, message) => {
+    expect(yaml(`gates:\n  hooks:\n    - ${settings}\n`)).toMatch(/^p\.yaml:3:\d+: gates\.hooks\[0\]/);
+    expect(yaml(`gates:\n  hooks:\n    - ${settings}\n`)).toMatch(message);
+  });
+
+  it('takes a token over http to this machine only', () => {
+    const of = (url: string) =>
+      `gates: {prometheus: {url: "${url}", tokenEnv: T, queries: [{name: a, query: b, max: 1}]}}`;
+    for (const url of ['http://localhost:9090', 'http://127.0.0.1:9090/p', 'http://[::1]:9090']) {
+      expect(readPlaybook(file('local.yaml', of(url))).gates.prometheus?.url).toBe(url);
+    }
+    for (const url of ['http://localhost.example.com', 'http://127.0.0.1.nip.io'])
+      expect(yaml(of(url))).toMatch(/over https/);
+  });
+
+  it.each([
     ['a: 1\na: 2\n', 'p.yaml:2:1: the same key stands here twice'],
     ['order: &x {}\nbatch: *x\n', 'p.yaml:2:8: aliases (*x) are not read: write the value out'],
     ['to: !!js/function x\n', 'p.yaml:1:5: tags (!) are not read'],

@@ -41,6 +41,16 @@ describe('configuredGates', () => {
     ]);
   });
 
+  it('does not ask outside when nobody is to be asked there', () => {
+    const ids = (given: object) => configuredGates(GATES, playbook(given)).map(g => g.id);
+    expect(ids({})).not.toContain('hook');
+    expect(ids({})).not.toContain('prometheus');
+    expect(ids({ hooks: [{ name: 'a', command: ['b'] }] })).toContain('hook');
+    expect(ids({ prometheus: { url: 'https://x', queries: [{ name: 'a', query: 'b', max: 1 }] } })).toContain(
+      'prometheus',
+    );
+  });
+
   it('names what a gate finds that only warns, and lets pass', async () => {
     const asked = configuredGates(
       gates,

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { Gate, Look } from '../../src/core/gate.ts';
+import { configuredGates } from '../../src/core/gate-settings.ts';
 import { emptyView } from '../../src/core/node-view.ts';
+import { Playbook } from '../../src/core/playbook.ts';
 import { conntrack } from '../../src/gates/conntrack.ts';
 import { convergence } from '../../src/gates/convergence.ts';
 import { effectiveMode } from '../../src/gates/effective-mode.ts';
@@ -33,7 +35,9 @@ describe('a view that cannot carry a verdict never passes', () => {
 
   test('every gate of the registry is inconclusive, not green, when it is given nothing to look at in a run', async () => {
     const verdicts = await Promise.all(
-      GATES.filter(g => g.moments.includes('after-node')).map(async g => (await g.look(seen(emptyView('n1')))).verdict),
+      configuredGates(GATES, Playbook.parse({}))
+        .filter(g => g.moments.includes('after-node'))
+        .map(async g => (await g.look(seen(emptyView('n1')))).verdict),
     );
     expect(new Set(verdicts)).toEqual(new Set(['inconclusive']));
   });
