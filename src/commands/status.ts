@@ -55,7 +55,8 @@ async function look(
   const linux = inventory.nodes.filter(node => node.os === 'linux');
   const nodes = linux.filter(node => node.ready).map(node => node.name);
   const image = watcherImageOf(options.watcherImage);
-  const views = await lookAtNodes({ cluster, clock: realClock, image, nodes, run: record?.run });
+  const holder = 'proxyctl status --look';
+  const views = await lookAtNodes({ cluster, clock: realClock, image, nodes, run: record?.run, holder });
   for (const node of linux) if (!node.ready) views.set(node.name, 'it is not Ready');
   return views;
 }

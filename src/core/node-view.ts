@@ -7,12 +7,14 @@ import type {
   KernelSample,
   Observation,
   Outcome,
+  PathSample,
   ProbeRound,
   ProxySample,
   Vantage,
 } from './observation.ts';
 import { PROBE_KINDS, type ProbeKind } from './probe-kind.ts';
 import { type RulesOnTheWay, type RulesView, takeRules } from './rules-view.ts';
+import type { ServicePath } from './service-path.ts';
 
 /** Probe results of one vantage since `since`. */
 export interface ProbeTally {
@@ -42,6 +44,8 @@ export interface NodeView {
   readonly rules: Readonly<Partial<Record<Mode, RulesView>>>;
   /** Looks of which the last line has not come. */
   readonly rulesOnTheWay: RulesOnTheWay;
+  /** Ways that were asked for, latest last; absent when none was. */
+  readonly paths?: readonly { readonly mode: Mode; readonly path: ServicePath }[];
   /** Oldest first, bounded; the first one stays. */
   readonly conntrack: readonly ConntrackSample[];
   readonly rounds: Readonly<Partial<Record<Vantage, ProbeTally>>>;
@@ -79,6 +83,8 @@ export function observe(view: NodeView, vantage: Vantage, line: Observation, now
       return { ...seen, kernel: line };
     case 'rules':
       return { ...seen, ...takeRules(view, line) };
+    case 'path':
+      return { ...seen, paths: [...otherPaths(view, line), { mode: line.mode, path: line.path }] };
     case 'conntrack':
       return { ...seen, conntrack: addSample(view.conntrack, line) };
     case 'round':
@@ -89,6 +95,11 @@ export function observe(view: NodeView, vantage: Vantage, line: Observation, now
     case 'sweep':
       return seen;
   }
+}
+
+function otherPaths({ paths = [] }: NodeView, { mode, path }: PathSample): NonNullable<NodeView['paths']> {
+  const same = (other: ServicePath) => other.key === path.key && other.client === path.client;
+  return paths.filter(known => known.mode !== mode || !same(known.path));
 }
 
 function firstSync(view: NodeView, { slot, processStart: start, families, t }: ProxySample): NodeView['synced'] {

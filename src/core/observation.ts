@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { MODES } from './mode.ts';
 import { PROBE_KINDS } from './probe-kind.ts';
+import { CLIENTS } from './service-path.ts';
 import { OBSERVATION_VERSION, VANTAGES } from './vantage.ts';
 
 export type { Vantage } from './vantage.ts';
@@ -61,6 +62,28 @@ const ServiceRule = z.object({
   empty: z.enum(['reject', 'drop']).exactOptional(),
   affinitySeconds: z.number().exactOptional(),
   sourceRanges: z.array(z.string()).readonly().exactOptional(),
+});
+
+/** What the watchers' path lines hold; the type of it is the other side's, src/core/service-path.ts. */
+const ServicePath = z.object({
+  key: z.string(),
+  client: z.enum(CLIENTS),
+  hops: z
+    .array(
+      z.object({
+        kind: z.enum(['hook', 'chain', 'map', 'set', 'device', 'server']),
+        table: z.enum(['nat', 'filter']).exactOptional(),
+        name: z.string(),
+        does: z.string().exactOptional(),
+      }),
+    )
+    .readonly(),
+  outcome: z.enum(['endpoints', 'reject', 'drop', 'nothing']),
+  ends: z.array(z.object({ address: z.string(), chain: z.string().exactOptional() })).readonly(),
+  endpoints: z.number(),
+  masquerade: z.enum(['all', 'self', 'none']),
+  sourceRanges: z.array(z.string()).readonly().exactOptional(),
+  legacy: z.literal(true).exactOptional(),
 });
 
 const family = z.strictObject({
@@ -139,6 +162,8 @@ export const Observation = z.discriminatedUnion('kind', [
     /** Keys of rules that are no more. */
     gone: z.array(z.string()),
   }),
+  /** The way to one of the addresses that were asked for; printed before the kernel line of the same look. */
+  z.object({ ...base, kind: z.literal('path'), mode: z.enum(MODES), path: ServicePath }),
   /** One round over all targets from one vantage. Only what was not `ok` is listed: [target id, outcome]. */
   z.object({
     ...base,
@@ -170,6 +195,7 @@ export type Observation = z.infer<typeof Observation>;
 export type ProxySample = Extract<Observation, { kind: 'proxy' }>;
 export type KernelSample = Extract<Observation, { kind: 'kernel' }>;
 export type RulesSample = Extract<Observation, { kind: 'rules' }>;
+export type PathSample = Extract<Observation, { kind: 'path' }>;
 export type ConntrackSample = Extract<Observation, { kind: 'conntrack' }>;
 export type ProbeRound = Extract<Observation, { kind: 'round' }>;
 export type SweepSample = Extract<Observation, { kind: 'sweep' }>;

@@ -6,6 +6,8 @@ export interface VirtualServer {
   /** In its shortest form. */
   readonly address: string;
   readonly port: number;
+  /** `rr`, `wlc` ... */
+  readonly scheduler: string;
   /** How long a client stays with its destination, in ticks of the kernel's clock. */
   readonly persistentTicks?: number;
   /** `address:port` of the destinations that get new connections: with weight 0 they only end what they have. */
@@ -48,6 +50,7 @@ export function parseIpVs(text: string): VirtualServer[] {
       protocol: protocol as VirtualServer['protocol'],
       address: plainAddress(address),
       port: Number.parseInt(port, 16),
+      scheduler: flags.split(' ', 1)[0] ?? '',
       destinations,
       ...(ticks === undefined ? {} : { persistentTicks: Number(ticks) }),
     });

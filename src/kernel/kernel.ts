@@ -1,11 +1,15 @@
 // A node's kernel as its dumps tell it.
 import type { Mode } from '../core/mode.ts';
+import type { Client, ServicePath } from '../core/service-path.ts';
 import { parseIpsetSave } from './ipset.ts';
 import { parseIptablesSave, type Tables } from './iptables.ts';
+import { type Backend, iptablesPath } from './iptables-path.ts';
 import { readIptables } from './iptables-rules.ts';
 import { parseAddresses, parseIpVs, type VirtualServer } from './ipvs.ts';
-import { readIpvs } from './ipvs-rules.ts';
-import { parseNftTable } from './nftables.ts';
+import { ipvsPath } from './ipvs-path.ts';
+import { type IpvsParts, readIpvs } from './ipvs-rules.ts';
+import { type NftTable, parseNftTable } from './nftables.ts';
+import { nftablesPath } from './nftables-path.ts';
 import { readNftables } from './nftables-rules.ts';
 import { isIpvsSet } from './ownership.ts';
 import type { ModeReading } from './reading.ts';
@@ -39,6 +43,9 @@ export interface Kernel {
   readonly virtualServers: readonly VirtualServer[];
   /** Addresses of kube-ipvs0; undefined without the device. */
   readonly addresses: ReadonlySet<string> | undefined;
+  /** What ways are followed through. */
+  readonly nft: readonly NftTable[];
+  readonly ipvs: IpvsParts;
 }
 
 /** Throws on a dump that cannot be read: half a dump must not look like a kernel with half the rules. */
@@ -56,10 +63,11 @@ export function parseKernel(dumps: KernelDumps): Kernel {
   const servers = parseIpVs(dumps.ipVs ?? '');
   const addresses = dumps.device === undefined ? undefined : parseAddresses(dumps.device);
   const sets = parseIpsetSave(dumps.ipsetMembers ?? '', isIpvsSet);
+  const ipvs = { servers, addresses, sets, ticksPerSecond: dumps.ticksPerSecond, iptables };
   return {
     readings: {
       iptables: readIptables(iptables),
-      ipvs: readIpvs({ servers, addresses, sets, ticksPerSecond: dumps.ticksPerSecond, iptables }),
+      ipvs: readIpvs(ipvs),
       nftables: readNftables(nft),
     },
     nftFamilies: nft.map(table => table.family),
@@ -67,7 +75,25 @@ export function parseKernel(dumps: KernelDumps): Kernel {
     ipsets: dumps.ipsets.split('\n').filter(name => name !== ''),
     virtualServers: servers,
     addresses,
+    nft,
+    ipvs,
   };
+}
+
+/** The way of a new connection from `client` to the address and port of `key`, by the rules of `mode` alone. */
+export function pathOf(kernel: Kernel, mode: Mode, key: string, client: Client): ServicePath {
+  switch (mode) {
+    case 'nftables':
+      return nftablesPath(kernel.nft, key, client);
+    case 'ipvs':
+      return ipvsPath(kernel.ipvs, key, client);
+    case 'iptables':
+      return iptablesPath([...kernel.iptables].map(backendOf), key, client);
+  }
+}
+
+function backendOf([variant, tables]: [IptablesVariant, Tables]): Backend {
+  return { family: familyOf(variant), legacy: variant.endsWith('-legacy'), tables };
 }
 
 function familyOf(variant: IptablesVariant): 'ip' | 'ip6' {

@@ -22,8 +22,19 @@ export interface NftRule {
   /** A set that the source (`ip saddr @x`) or the destination (`ip daddr @x`) must be in. */
   readonly sourceSet?: string;
   readonly destinationSet?: string;
-  /** Sources that the rule is not for. */
+  /** Sources that the rule is for, and those that it is not for. */
+  readonly from?: readonly string[];
   readonly notFrom?: readonly string[];
+  /** Interfaces that packets come in through, or do not. */
+  readonly through?: string;
+  readonly notThrough?: string;
+  /** For what the node itself sends, or what is sent to one of its own addresses. */
+  readonly fromNode?: true;
+  readonly toNode?: true;
+  /** For a range of destinations. */
+  readonly toRange?: true;
+  /** It marks what is to be masqueraded. */
+  readonly marks?: true;
   /** A set that the source is put into. */
   readonly update?: string;
   /** A map that decides. */
@@ -38,6 +49,8 @@ export interface NftRule {
 export interface NftSet {
   /** It has elements; of a set that packets fill it says nothing. */
   readonly filled: boolean;
+  /** Those that are plain texts, of a set that packets do not fill. */
+  readonly elements: ReadonlySet<string>;
   /** Seconds that an element stays. */
   readonly timeout?: number;
 }
@@ -73,6 +86,7 @@ export function parseNftTable(family: 'ip' | 'ip6', dump: string): NftTable {
       const { name, elem, timeout } = fields(set);
       sets.set(text(name), {
         filled: list(elem).length > 0,
+        elements: new Set(typeof timeout === 'number' ? [] : list(elem).filter(e => typeof e === 'string')),
         ...(typeof timeout === 'number' ? { timeout } : {}),
       });
     } else if (map !== undefined) {
@@ -86,12 +100,13 @@ export function parseNftTable(family: 'ip' | 'ip6', dump: string): NftTable {
 function readRule(expr: readonly unknown[]): NftRule {
   const rule: { -readonly [Key in keyof NftRule]: NftRule[Key] } = { conditional: false, targets: [], endpoints: [] };
   for (const statement of expr) {
-    const { match, jump, goto, vmap, dnat, set, drop, reject } = fields(statement);
+    const { match, jump, goto, vmap, dnat, set, drop, reject, mangle } = fields(statement);
     if (match !== undefined) readMatch(rule, fields(match));
     else if (jump !== undefined || goto !== undefined) rule.targets = [text(fields(jump ?? goto).target)];
     else if (vmap !== undefined) readMap(rule, fields(vmap));
     else if (dnat !== undefined) rule.endpoints = readDnat(fields(dnat));
     else if (set !== undefined) rule.update = setName(fields(set).set);
+    else if (mangle !== undefined) rule.marks = true;
     else if (reject !== undefined) rule.verdict = 'reject';
     else if (drop !== undefined) rule.verdict = 'drop';
   }
@@ -99,14 +114,19 @@ function readRule(expr: readonly unknown[]): NftRule {
 }
 
 function readMatch(rule: { -readonly [Key in keyof NftRule]: NftRule[Key] }, { op, left, right }: Json): void {
-  const { payload, meta } = fields(left);
-  if (fields(meta).key === 'l4proto') return;
+  const { payload, meta, fib } = fields(left);
+  const { key } = fields(meta);
+  if (key === 'l4proto') return;
   rule.conditional = true;
+  if (key === 'iifname') rule[op === '!=' ? 'notThrough' : 'through'] = text(right);
+  if (right === 'local') rule[list(fields(fib).flags).includes('saddr') ? 'fromNode' : 'toNode'] = true;
   const { field } = fields(payload);
   const named = typeof right === 'string' && right.startsWith('@');
   if (field === 'saddr' && op === '!=') rule.notFrom = ranges(right);
   else if (field === 'saddr' && named) rule.sourceSet = setName(right);
+  else if (field === 'saddr') rule.from = ranges(right);
   else if (field === 'daddr' && named) rule.destinationSet = setName(right);
+  else if (field === 'daddr') rule.toRange = true;
 }
 
 /** `vmap @service-ips`, or `numgen random mod 2 vmap { 0 : goto a, 1 : goto b }`. */

@@ -27,18 +27,22 @@ export interface LookOptions {
   readonly nodes: readonly string[];
   /** The run that stands in the cluster. Without one our namespace is made for the look, and goes after it. */
   readonly run: string | undefined;
+  /** Who looks, for people: the command. */
+  readonly holder: string;
+  /** Keys of addresses and ports to which the ways are told. */
+  readonly trace?: readonly string[];
 }
 
-type Looking = Pick<RunContext, 'id' | 'cluster' | 'clock' | 'waitFor'> & { readonly image: string };
+type Looking = Pick<RunContext, 'id' | 'cluster' | 'clock' | 'waitFor'> & Pick<LookOptions, 'image' | 'trace'>;
 
 /** What the kernel and the kube-proxy of each node tell; a text says why one could not be looked at. Nothing of it stays. */
 export async function lookAtNodes(options: LookOptions): Promise<Map<string, NodeView | string>> {
-  const { cluster, clock, image, run } = options;
+  const { cluster, clock, image, run, holder, trace = [] } = options;
   const waitFor = waiter({ append: () => undefined }, clock, new AbortController().signal);
-  const looking: Looking = { id: run ?? 'look', cluster, clock, waitFor, image };
+  const looking: Looking = { id: run ?? 'look', cluster, clock, waitFor, image, trace };
   await ensureNamespace(cluster, clock);
   // A run that begins meanwhile would lose its record with the namespace.
-  const held = run === undefined ? await takeLease(cluster, clock, { holder: 'proxyctl status --look' }) : undefined;
+  const held = run === undefined ? await takeLease(cluster, clock, { holder }) : undefined;
   try {
     await writeTargets(looking);
     const views = new Map<string, NodeView | string>();
@@ -103,8 +107,8 @@ function isWhole(view: NodeView): boolean {
 }
 
 /** The host watcher under a name of its own, so that those of a run under way stay. */
-function lookPod({ id, image }: Looking, node: string): KubeObject {
-  const pod = watcherPod({ run: id, image, node }, 'host');
+function lookPod({ id, image, trace = [] }: Looking, node: string): KubeObject {
+  const pod = watcherPod({ run: id, image, node, trace }, 'host');
   pod.metadata.name = `look-${node}`.slice(0, 253);
   pod.metadata.labels = { ...pod.metadata.labels, [LABEL_PART]: PARTS.look };
   pod.spec.volumes = [{ name: 'targets', configMap: { name: LOOK_MAP } }];

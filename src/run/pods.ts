@@ -12,6 +12,8 @@ export interface PodOptions {
   run: string;
   image: string;
   node: string;
+  /** Keys of addresses and ports to which the host watcher tells the ways. */
+  trace?: readonly string[];
   /** Metrics and healthz port of the node's own kube-proxy. */
   main?: { metrics: number; healthz: number };
 }
@@ -36,6 +38,7 @@ export function watcherPod(options: WatcherOptions, vantage: Vantage): KubeObjec
   args.push('--main', ports(main), '--warm', ports(WARM_PORTS));
   if (options.addresses && options.addresses.length > 0) args.push('--addresses', options.addresses.join(','));
   if (options.own) args.push('--own', `${options.own.name}=${options.own.address}`);
+  if (options.trace && options.trace.length > 0) args.push('--trace', options.trace.join(','));
   const part = vantage === 'host' ? PARTS.watcherHost : PARTS.watcherPod;
   const pod = basePod(options, `watch-${vantage}-${options.node}`, part, args);
   const container = pod.spec.containers[0];

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { isMode, MODES, type Mode } from '../core/mode.ts';
 import type { OwnService } from '../core/probe-service.ts';
+import { readKey } from '../core/service-port.ts';
 import { VANTAGES } from '../core/vantage.ts';
 import type { Ports } from './proxy.ts';
 import type { SweepOptions } from './sweep.ts';
@@ -10,6 +11,7 @@ import type { WatchOptions } from './watch.ts';
 
 export const USAGE = `usage: watcher watch --node NAME --vantage host|pod --targets FILE --main METRICS,HEALTHZ --warm METRICS,HEALTHZ
                      [--addresses A,B] [--own NAMESPACE/NAME=ADDRESS]
+                     [--trace ADDRESS:PORT/PROTOCOL,..]
        watcher sweep --left MODE --now MODE --drain SECONDS --wait SECONDS --serving METRICS,HEALTHZ
                      [--gone METRICS,HEALTHZ] [--exclude-cidrs A,B]`;
 
@@ -19,7 +21,7 @@ export type Command =
   | { command: 'sweep'; options: SweepOptions };
 
 const OPTIONS: Record<string, readonly string[]> = {
-  watch: ['node', 'vantage', 'targets', 'main', 'warm', 'addresses', 'own'],
+  watch: ['node', 'vantage', 'targets', 'main', 'warm', 'addresses', 'own', 'trace'],
   sweep: ['left', 'now', 'drain', 'wait', 'serving', 'gone', 'exclude-cidrs'],
 };
 
@@ -41,6 +43,7 @@ export function parseArguments(argv: readonly string[]): Command {
       warmPorts: given.ports('warm'),
       addresses: given.addresses('addresses'),
       ...(given.has('own') ? { own: given.own('own') } : {}),
+      ...(given.has('trace') ? { trace: given.keys('trace') } : {}),
     };
     return { command: 'watch', targetsFile: given.text('targets'), options };
   }
@@ -111,6 +114,12 @@ class Given {
     if (service === undefined || address === undefined || isIP(address) === 0)
       throw wrong(`--${name} is NAMESPACE/NAME=ADDRESS`);
     return { name: service, address };
+  }
+
+  keys(name: string): string[] {
+    const keys = this.text(name).split(',');
+    for (const key of keys) if (!readKey(key)) throw wrong(`--${name}: "${key}" is no ADDRESS:PORT/PROTOCOL`);
+    return keys;
   }
 
   cidrs(name: string): string[] {

@@ -3,10 +3,11 @@ import { isMode, MODES, type Mode } from '../core/mode.ts';
 import type { NodeIo } from '../core/node-io.ts';
 import type { KernelSample, ModeRules, ProbeTarget } from '../core/observation.ts';
 import { kindOfTarget } from '../core/probe-kind.ts';
+import { CLIENTS } from '../core/service-path.ts';
 import { servicePort } from '../core/service-port.ts';
 import { OBSERVATION_VERSION } from '../core/vantage.ts';
 import { parseIpVsConnections } from '../kernel/ipvs.ts';
-import { type Kernel, parseKernel } from '../kernel/kernel.ts';
+import { type Kernel, parseKernel, pathOf } from '../kernel/kernel.ts';
 import { tracesOf } from '../kernel/leftovers.ts';
 import { countServicePorts } from '../kernel/reading.ts';
 import { Collector, readableModes, readIfThere } from './collect.ts';
@@ -21,6 +22,8 @@ import { RulesLog } from './rules-log.ts';
 export interface WatchOptions extends ProberOptions {
   readonly mainPorts: Ports;
   readonly warmPorts: Ports;
+  /** Keys of addresses and ports to which the ways are told, from `host`. */
+  readonly trace?: readonly string[];
   /** Between the starts of two looks; 1000. */
   readonly intervalMs?: number;
 }
@@ -110,12 +113,22 @@ function kernelWatch(io: NodeIo, options: WatchOptions, report: Report): () => P
     for (const mode of readableModes(collected)) {
       modes[mode] = rulesOf(mode, current, kernel, targets);
       logs.get(mode)?.print(kernel.readings[mode].rules, began);
+      printPaths(report, kernel, mode, options.trace ?? []);
     }
     const connections = await readIfThere(io, '/proc/net/ip_vs_conn');
     const ipvsConnections = connections === undefined ? 0 : parseIpVsConnections(connections).total;
     const sample: NewObservation = { kind: 'kernel', modes, ipvsConnections };
     report.printChanged('kernel', sample, stateOf(modes, ipvsConnections));
   };
+}
+
+function printPaths(report: Report, kernel: Kernel, mode: Mode, keys: readonly string[]): void {
+  for (const key of keys) {
+    for (const client of CLIENTS) {
+      const path = pathOf(kernel, mode, key, client);
+      report.printChanged(`path ${mode} ${key} ${client}`, { kind: 'path', mode, path });
+    }
+  }
 }
 
 function targetKey({ address, port, protocol }: ProbeTarget): string {
