@@ -129,6 +129,29 @@ Examples:
     .option('--watcher-image <name>', 'image of the watchers, for mirrors')
     .addHelpText('after', '\nExamples:\n  proxyctl status\n  proxyctl status --look --format json')
     .action(async options => action(async io => (await import('./commands/status.ts')).statusCommand(io, options)));
+  program
+    .command('trace')
+    .argument('<service>', 'NAMESPACE/NAME or NAME, with :PORT (number or name) for one port only')
+    .description(
+      'where packets for a Service go on a node, in its mode, with the commands to type there (exit 20 when the kernel is not as the API says; takes the rights of verify)',
+    )
+    .option('-n, --namespace <name>', 'namespace of the Service, where its name does not say it (default)')
+    .option('--node <name>', 'look at this node; else at the first Ready node in each mode that the cluster has')
+    .option('--output <format>', 'text or json')
+    .option('--watcher-image <name>', 'image of the watcher, for mirrors')
+    .addHelpText(
+      'after',
+      `
+It puts a short-lived watcher on the node, and changes nothing there.
+
+Examples:
+  proxyctl trace shop/web
+  proxyctl trace kube-dns:53 -n kube-system --node worker-7
+  proxyctl trace shop/web --output json`,
+    )
+    .action(async (service, options) =>
+      action(async io => (await import('./commands/trace.ts')).traceCommand(io, service, options)),
+    );
   const several = (value: string, before: string[]) => [...before, value];
   program
     .command('rbac')

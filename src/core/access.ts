@@ -5,7 +5,7 @@ import type { ProxyFacts } from './inventory.ts';
 import { MODES } from './mode.ts';
 import { LEASE, NAMESPACE, NODE_ACCOUNT, SHADOW_NAME } from './names.ts';
 
-/** What rights are for: `inventory` also makes plans, `migrate` also rolls back and finalizes. */
+/** What rights are for: `inventory` also makes plans, `verify` also traces, `migrate` also rolls back and finalizes. */
 export const PURPOSES = ['inventory', 'preflight', 'status', 'verify', 'migrate'] as const;
 export type Purpose = (typeof PURPOSES)[number];
 

@@ -13,7 +13,7 @@ export type Whereabouts = Pick<RulePlace, 'zone' | 'addresses'>;
 /** Of the inventory, or of the API for a node that joined since. Throws when neither knows it. */
 export async function whereaboutsOf({ inventory, cluster }: Look, name: string): Promise<Whereabouts> {
   const facts = inventory.nodes.find(n => n.name === name);
-  if (facts) return fromFacts(facts);
+  if (facts) return whereaboutsIn(facts);
   const node = await cluster?.get({ kind: 'Node', name });
   if (!node) throw new Error(`node ${name} is not known`);
   const addresses: { type: string; address: string }[] = node.status?.addresses ?? [];
@@ -23,13 +23,13 @@ export async function whereaboutsOf({ inventory, cluster }: Look, name: string):
   };
 }
 
-function fromFacts({ zone = '', internalIPs, externalIPs }: NodeFacts): Whereabouts {
+export function whereaboutsIn({ zone = '', internalIPs, externalIPs }: NodeFacts): Whereabouts {
   return { zone, addresses: [...internalIPs, ...externalIPs] };
 }
 
 /** What decides the rules that a node's kube-proxy writes. */
 export function rulePlace(
-  { name, slot, view }: NodeInFlip,
+  { name, slot, view }: Pick<NodeInFlip, 'name' | 'slot' | 'view'>,
   mode: Mode,
   whereabouts: Whereabouts,
   options: RuleOptions,

@@ -85,7 +85,10 @@ class Way {
     const { draft } = this.walk;
     const { persistentTicks: ticks, scheduler, destinations } = server;
     draft.add({ kind: 'server', name: virtualServerKey(server) });
-    if (destinations.length === 0) return draft.ends.size > 0 ? undefined : draft.refuse('reject');
+    if (destinations.length === 0) {
+      draft.refuse('reject');
+      return;
+    }
     for (const address of destinations) draft.end({ address });
     const { ticksPerSecond } = this.parts;
     const seconds = ticks === undefined || ticksPerSecond === undefined ? undefined : ticks / ticksPerSecond;

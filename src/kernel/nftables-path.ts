@@ -158,8 +158,13 @@ class Way {
 
   /** Since 1.36 a set has the endpoints of this node, before each endpoint's chain had a rule. */
   private reachesItself(): boolean {
-    if (this.table.sets.get('hairpin-connections')?.filled) return true;
-    return [...this.draft.ends.values()].some(({ chain }) => this.rulesOf(chain ?? '').some(rule => rule.marks));
+    const known = this.table.sets.get('hairpin-connections')?.elements;
+    return [...this.draft.ends.values()].some(({ address: end, chain = '' }) => {
+      const at = end.lastIndexOf(':');
+      const address = end.slice(0, at).replace(/[[\]]/g, '');
+      const itself = `${address} . ${address} . ${this.frontend.protocol} . ${end.slice(at + 1)}`;
+      return known?.has(itself) || this.rulesOf(chain).some(rule => rule.marks);
+    });
   }
 
   private rulesOf(chain: string): readonly NftRule[] {

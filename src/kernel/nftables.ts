@@ -49,7 +49,7 @@ export interface NftRule {
 export interface NftSet {
   /** It has elements; of a set that packets fill it says nothing. */
   readonly filled: boolean;
-  /** Those that are plain texts, of a set that packets do not fill. */
+  /** As `10.0.0.1 . tcp . 80`, of a set that packets do not fill. */
   readonly elements: ReadonlySet<string>;
   /** Seconds that an element stays. */
   readonly timeout?: number;
@@ -86,7 +86,7 @@ export function parseNftTable(family: 'ip' | 'ip6', dump: string): NftTable {
       const { name, elem, timeout } = fields(set);
       sets.set(text(name), {
         filled: list(elem).length > 0,
-        elements: new Set(typeof timeout === 'number' ? [] : list(elem).filter(e => typeof e === 'string')),
+        elements: new Set(typeof timeout === 'number' ? [] : list(elem).map(elementText)),
         ...(typeof timeout === 'number' ? { timeout } : {}),
       });
     } else if (map !== undefined) {
@@ -166,6 +166,11 @@ function readElement(pair: unknown): NftElement {
   const at = key.length - 2;
   const named = key.map((part, index) => (index === at ? (PROTOCOLS[part] ?? part) : part));
   return { key: named, drop: 'drop' in fields(verdict), ...(target === undefined ? {} : { target }) };
+}
+
+function elementText(element: unknown): string {
+  const { concat } = fields(element);
+  return concat === undefined ? text(element) : list(concat).map(text).join(' . ');
 }
 
 function targetOf(verdict: unknown): string | undefined {

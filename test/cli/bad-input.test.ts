@@ -35,8 +35,11 @@ describe('before any cluster is asked', () => {
       'rights for nobody knows what',
       ['rbac', 'all'],
       64,
-      /rbac takes inventory, preflight, status, migrate; got 'all'/,
+      /rbac takes inventory, preflight, status, verify, migrate; got 'all'/,
     ],
+    ['a Service that is none', ['trace', 'shop/web/x'], 64, /trace takes NAMESPACE\/NAME.*got 'shop\/web\/x'/],
+    ['two namespaces', ['trace', 'a/web', '-n', 'b'], 64, /'a\/web' names another namespace than --namespace b/],
+    ['a format that trace has not', ['trace', 'web', '--output', 'xml'], 64, /--output takes text, json; got 'xml'/],
     ['an account without its namespace', ['rbac', '--service-account', 'ci'], 64, /takes NAMESPACE:NAME; got 'ci'/],
     ['a bad fault of the demo', ['demo', '--fault', 'fire'], 64, /--fault takes silent-service, none; got 'fire'/],
   ])('%s', async (_what, args, code, message) => {

@@ -137,11 +137,18 @@ add KUBE-LOAD-BALANCER-SOURCE-CIDR 203.0.113.9,tcp:443,192.0.2.7
 describe('dumps of ipvs', () => {
   it('have hexadecimal addresses and ports of both families', () => {
     expect(parseIpVs(IP_VS)).toEqual([
-      { protocol: 'TCP', address: '10.96.0.11', port: 80, destinations: ['10.244.0.5:8080'] },
-      { protocol: 'TCP', address: '10.96.0.12', port: 80, destinations: [], persistentTicks: 2_700_000 },
-      { protocol: 'UDP', address: 'fd00:10:96::b', port: 53, destinations: ['[fd00:10:244::5]:53'] },
-      { protocol: 'TCP', address: '192.168.7.2', port: 30080, destinations: ['10.244.0.5:8080'] },
-      { protocol: 'TCP', address: '192.168.7.99', port: 6443, destinations: [] },
+      { protocol: 'TCP', address: '10.96.0.11', port: 80, scheduler: 'rr', destinations: ['10.244.0.5:8080'] },
+      {
+        protocol: 'TCP',
+        address: '10.96.0.12',
+        port: 80,
+        scheduler: 'rr',
+        destinations: [],
+        persistentTicks: 2_700_000,
+      },
+      { protocol: 'UDP', address: 'fd00:10:96::b', port: 53, scheduler: 'rr', destinations: ['[fd00:10:244::5]:53'] },
+      { protocol: 'TCP', address: '192.168.7.2', port: 30080, scheduler: 'rr', destinations: ['10.244.0.5:8080'] },
+      { protocol: 'TCP', address: '192.168.7.99', port: 6443, scheduler: 'wlc', destinations: [] },
     ]);
   });
 

@@ -112,6 +112,9 @@ describe('rights for verify', () => {
       expect(left.map(object => object.metadata.name)).toEqual(['kube-root-ca.crt']);
     }
     expect(unneeded(roles, 'verify', requests.values()), NO_REQUEST).toEqual([]);
+    const traced = await as(bed, 'verify')('trace', 'default/kubernetes').result;
+    expect(uncovered(roles, 'verify', requests.values()), NO_RULE).toEqual([]);
+    expect(traced.code, traced.stderr).toBe(0);
   });
 });
 

@@ -22,6 +22,9 @@ describe('the arguments of the program on a node', () => {
     expect(parse(`${WATCH} --addresses 10.0.0.1,fd00::1 --own proxyctl/probe-1=10.96.7.7`)).toMatchObject({
       options: { addresses: ['10.0.0.1', 'fd00::1'], own: { name: 'proxyctl/probe-1', address: '10.96.7.7' } },
     });
+    expect(parse(`${WATCH} --trace 10.96.0.10:53/UDP,[fd00::1]:80/TCP`)).toMatchObject({
+      options: { trace: ['10.96.0.10:53/UDP', '[fd00::1]:80/TCP'] },
+    });
     expect(parse(`${SWEEP} --exclude-cidrs 10.0.0.0/8,fd00::/64`)).toEqual({
       command: 'sweep',
       options: {
@@ -41,6 +44,7 @@ describe('the arguments of the program on a node', () => {
     'look',
     `${WATCH} --bogus 1`,
     `${WATCH} more`,
+    `${WATCH} --trace 10.96.0.10`,
     WATCH.replace('pod', 'moon'),
     WATCH.replace('--node n1 ', ''),
     WATCH.replace('10249,10256', '10249'),

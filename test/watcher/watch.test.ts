@@ -61,6 +61,16 @@ async function watched(fake: FakeNode, ms: number, options: Partial<WatchOptions
 }
 
 describe('the watcher on the host network', () => {
+  it('tells the ways that it is asked for, in each mode and before the look is whole', async () => {
+    const fake = await watched(node(), 10, { trace: ['10.96.0.11:80/TCP'] });
+    const told = fake.of('path').map(({ mode, path }) => [mode, path.client, path.key, path.endpoints]);
+    const ways = (mode: string, endpoints: number) =>
+      ['pod', 'node', 'outside'].map(client => [mode, client, '10.96.0.11:80/TCP', endpoints]);
+    expect(told).toEqual([...ways('iptables', 2), ...ways('ipvs', 0), ...ways('nftables', 2)]);
+    const kinds = fake.lines.map(line => line.kind);
+    expect(kinds.indexOf('kernel')).toBeGreaterThan(kinds.lastIndexOf('path'));
+  });
+
   it('says first who it is, then what it sees', async () => {
     const fake = await watched(node(), 10);
     expect(fake.lines[0]).toMatchObject({ kind: 'hello', v: 1, node: 'node1', vantage: 'host' });
