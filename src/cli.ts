@@ -40,7 +40,8 @@ function explain(error: unknown, verbose: boolean): number {
   }
   const message = error instanceof Error ? error.message : String(error);
   console.error(`proxyctl: this is our fault, please report it: ${escapeText(message)}`);
-  if (verbose && error instanceof Error) console.error(error.stack);
+  if (verbose && error instanceof Error)
+    for (const line of (error.stack ?? '').split('\n')) console.error(escapeText(line));
   return EXIT.internal;
 }
 

@@ -63,8 +63,9 @@ export function parseKubeconfig(file: string, text: string): KubeconfigFile {
   let root: unknown;
   try {
     root = document.toJS();
-  } catch (cause) {
-    throw usageError(`kubeconfig ${file}: not plain YAML`, cause);
+  } catch {
+    // The parser's message may repeat what stands there.
+    throw usageError(`kubeconfig ${file}: not plain YAML`);
   }
   // An empty file is an empty configuration, as for kubectl.
   if (root === null || root === undefined) return { clusters: [], users: [], contexts: [] };

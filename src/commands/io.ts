@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { ClusterIdentity } from '../core/inventory.ts';
-import { escapeText } from '../report/escape.ts';
+import { escapeJson, escapeText, lastEscape } from '../report/escape.ts';
 import { makePainter, type Painter, wantsColor } from '../report/paint.ts';
 
 /** Flags that every command takes. */
@@ -40,9 +40,13 @@ export function commandIo(options: GlobalOptions): CommandIo {
     paintOut: colors(stdout.isTTY === true),
     interactive: stdin.isTTY === true && stderr.isTTY === true,
     width: Math.min(stderr.columns ?? 80, 120),
-    out: text => void stdout.write(text.endsWith('\n') ? text : `${text}\n`),
-    err: text => void stderr.write(text.endsWith('\n') ? text : `${text}\n`),
+    out: text => void stdout.write(ended(options.format === 'json' ? escapeJson(text) : lastEscape(text))),
+    err: text => void stderr.write(ended(lastEscape(text))),
   };
+}
+
+function ended(text: string): string {
+  return text.endsWith('\n') ? text : `${text}\n`;
 }
 
 /** The line that every command prints before anything else. */

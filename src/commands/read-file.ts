@@ -151,7 +151,11 @@ function parseJson(path: string, text: string): Parsed {
   } catch (error) {
     const [, line, column] = /\(line (\d+) column (\d+)\)/.exec(messageOf(error)) ?? [];
     const at = line && column ? { line: Number(line), column: Number(column) } : undefined;
-    throw bad(path, at, `is not JSON: ${messageOf(error).replace(/ in JSON at position.*$/, '')}`);
+    throw bad(
+      path,
+      at,
+      `is not JSON: ${messageOf(error).replace(/ in JSON at position.*$|, .* is not valid JSON$/s, '')}`,
+    );
   }
   const places = () => (text.length <= PLACED_JSON ? yamlPlaces(text) : undefined);
   const keys = countKeys(text, data);

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
-import type { Cluster } from '../core/cluster.ts';
+import type { Cluster, KubeObject } from '../core/cluster.ts';
 import type { Driver, Originals, RunContext, Runner } from '../core/driver.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { reachOf } from '../core/exposure.ts';
@@ -16,6 +16,7 @@ import { probeTargets } from '../core/probe-targets.ts';
 import { ruleOptions } from '../core/rule-options.ts';
 import { modeLabel, nodeState, type RunRecord } from '../core/run-state.ts';
 import { watcherImage } from '../core/watcher-image.ts';
+import { complete } from '../core/withheld.ts';
 import { parseConfig } from '../drivers/config-text.ts';
 import { DRIVERS } from '../drivers/index.ts';
 import { GATES, runGates } from '../gates/index.ts';
@@ -114,11 +115,23 @@ export async function originalsOf(cluster: Cluster, inventory: Inventory): Promi
   return { daemonSet: bare(set), configMap: bare(map), configKey: configMap.key, configPath: daemonSet.configPath };
 }
 
-/** Without what only the server may write. */
-function bare(object: { metadata: object; [field: string]: unknown }): Originals['daemonSet'] {
-  const { managedFields: _fields, ...metadata } = object.metadata as Originals['daemonSet']['metadata'];
+/** What it was, without what only the server may write, and without annotations: some hold whole objects of other days. */
+function bare(object: KubeObject): KubeObject {
+  const { name, namespace, uid, labels } = object.metadata;
   const { status: _status, ...rest } = object;
-  return { ...rest, metadata } as Originals['daemonSet'];
+  const known = { ...(namespace ? { namespace } : {}), ...(uid ? { uid } : {}), ...(labels ? { labels } : {}) };
+  return { ...rest, metadata: { name, ...known } };
+}
+
+/** The record's originals, with what it withholds taken from the cluster. */
+async function completed(cluster: Cluster, { originals }: RunRecord): Promise<Originals> {
+  const there = async (kind: 'DaemonSet' | 'ConfigMap', { metadata: { namespace = '', name } }: KubeObject) => {
+    const object = await cluster.get({ kind, namespace, name });
+    if (object) return object;
+    throw new ProxyctlError(`${kind} ${namespace}/${name} is gone; put it back, then call again`, EXIT.stalePlan);
+  };
+  const daemonSet = await there('DaemonSet', originals.daemonSet);
+  return complete(originals, daemonSet, await there('ConfigMap', originals.configMap));
 }
 
 export interface OpenRun {
@@ -164,7 +177,7 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     get plan() {
       return standing.record.plan;
     },
-    originals: record.originals,
+    originals: await completed(cluster, record),
     cluster: fencedCluster(cluster, held),
     clock: realClock,
     signal,

@@ -1,12 +1,26 @@
 // Text from a cluster is untrusted. What could steer a terminal or deceive a reader is shown as what it is: \u{1b}.
 
-/** C0, DEL, C1; soft hyphen; bidi marks and controls; zero-width characters; line and paragraph separators; BOM; lone surrogates. */
-const UNSAFE =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\u3164\ufeff\uffa0\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|\p{Surrogate}/gu;
+/** Controls (C0, DEL, C1), formats (bidi, zero-width, soft hyphen, tags), separators of lines, lone surrogates, whatever has no shape. */
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+/** A line for people is never longer; the data are whole in the machine's formats. */
+const LONGEST = 4_000;
 
-/** One line of text for a terminal or a log; a line break in it becomes `\u{a}` like the rest. */
+/** One line of text for a terminal or a log; a line break in it becomes `\u{a}` like the rest, and what is overlong is cut. */
 export function escapeText(text: string): string {
+  const more = text.length - LONGEST;
+  return more > 0 ? `${visible(text.slice(0, LONGEST))}... (${more} more characters)` : visible(text);
+}
+
+function visible(text: string): string {
   return text.replace(UNSAFE, c => `\\u{${(c.codePointAt(0) ?? 0).toString(16)}}`);
+}
+
+/** Rendered text on its way out: our line breaks and colours pass, and nothing else that was forgotten to be escaped. */
+export function lastEscape(text: string): string {
+  return text
+    .split(/(\n|\u001b\[[\d;]*m)/)
+    .map((part, i) => (i % 2 === 1 ? part : visible(part)))
+    .join('');
 }
 
 /** A document as JSON whose data is untouched and whose text is harmless: what escapeText shows is written as \uXXXX. */

@@ -38,9 +38,10 @@ function worst({ findings }: Judgement): Finding['level'] | 'pass' {
 
 function gateLines(gate: Judgement, painter: Painter): string[] {
   const level = worst(gate);
-  const head = `${sign(level, painter)} ${painter.strong(gate.gate)} `;
-  const plain = `  ${gate.gate} `;
-  const title = hang(' '.repeat(plain.length), level === 'pass' ? passed(gate) : gate.title, WIDTH);
+  const id = escapeText(gate.gate);
+  const head = `${sign(level, painter)} ${painter.strong(id)} `;
+  const plain = `  ${id} `;
+  const title = hang(' '.repeat(plain.length), escapeText(level === 'pass' ? passed(gate) : gate.title), WIDTH);
   const lines = title.map((line, i) => (i === 0 ? head + line.slice(plain.length) : `    ${line.trimStart()}`));
   for (const folded of fold(gate.findings)) {
     const mark = folded.level === level ? '' : `${folded.level}: `;
@@ -49,12 +50,12 @@ function gateLines(gate: Judgement, painter: Painter): string[] {
     if (folded.fix !== undefined) lines.push(...hang('      ', `-> ${folded.fix}`, WIDTH).map(painter.faint));
   }
   if (level === 'error' || level === 'inconclusive')
-    lines.push(...hang('    -> ', gate.hint, WIDTH).map(painter.faint));
+    lines.push(...hang('    -> ', escapeText(gate.hint), WIDTH).map(painter.faint));
   return lines;
 }
 
 function passed({ title, summary }: Judgement): string {
-  return summary === '' ? title : `${title}: ${escapeText(summary)}`;
+  return summary === '' ? title : `${title}: ${summary}`;
 }
 
 function verdictLine({ counts, verdict }: PreflightReport, painter: Painter): string {

@@ -20,7 +20,7 @@ export function statusText(status: RunStatus, { painter = makePainter(false), wi
   const { cluster, run, shared, nodes, unfit } = status;
   const lines: string[] = [];
   const row = (label: string, text: string, paint = (line: string) => line) =>
-    lines.push(...hang(`${label.padEnd(10)}  `, escapeText(text), width).map(line => paint(line)));
+    lines.push(...hang(`${escapeText(label).padEnd(10)}  `, escapeText(text), width).map(line => paint(line)));
   if (cluster.simulated) lines.push(painter.doubt('SIMULATED cluster'));
   row('cluster', `${cluster.context} (${cluster.server}), Kubernetes ${cluster.kubernetes}`);
   row('nodes', byMode(nodes));

@@ -4,6 +4,7 @@ import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
 import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
 import { nodeAccount, ownNamespace } from '../core/own-namespace.ts';
 import { RunRecord } from '../core/run-state.ts';
+import { withhold } from '../core/withheld.ts';
 
 const KEY = 'record.json';
 
@@ -63,7 +64,7 @@ export async function writeRecord(cluster: Cluster, record: RunRecord): Promise<
       labels: { [LABEL_PART]: PARTS.record, [LABEL_RUN]: record.run },
     },
     immutable: true,
-    data: { [KEY]: JSON.stringify(RunRecord.parse(record)) },
+    data: { [KEY]: JSON.stringify(RunRecord.parse({ ...record, originals: withhold(record.originals) })) },
   });
 }
 

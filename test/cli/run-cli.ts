@@ -1,11 +1,21 @@
 // The CLI as a user runs it: a process of its own, the built bundle.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { CliResult } from '../scenarios/testbed.ts';
 
 const BIN = resolve(import.meta.dirname, '../../bin/proxyctl.js');
+
+const SCRIPT = '/usr/bin/script';
+/** Whether this machine can give a program a terminal; Debian and its kin have `script` always. */
+export const hasTerminal = existsSync(SCRIPT);
+
+/** As runCli, on a terminal: what it writes to either stream comes as `stdout`. */
+export function runOnTerminal(args: readonly string[]): Promise<CliResult> {
+  const words = [process.execPath, BIN, ...args].map(word => `'${word}'`).join(' ');
+  return start([SCRIPT, '-qec', words, '/dev/null'], { TERM: 'xterm' }).result;
+}
 
 /** Runs it with a clean environment; `env` adds to it. Kills it after two minutes. */
 export function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> {
@@ -22,10 +32,14 @@ export interface RunningCli {
 
 /** As `runCli`, while it runs. */
 export function startCli(args: readonly string[], env: Record<string, string> = {}): RunningCli {
+  return start([process.execPath, BIN, ...args], env);
+}
+
+function start([program = '', ...args]: readonly string[], env: Record<string, string>): RunningCli {
   const began = performance.now();
   const home = mkdtempSync(join(tmpdir(), 'proxyctl-home-'));
   const clean = { PATH: process.env.PATH ?? '', HOME: home, XDG_STATE_HOME: home, ...env };
-  const child = spawn(process.execPath, [BIN, ...args], {
+  const child = spawn(program, args, {
     env: clean,
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 120_000,
