@@ -46,13 +46,13 @@ function nodeLines(node: NodeVerification, painter: Painter): string[] {
 }
 
 function gateLines(gate: Judgement, painter: Painter): string[] {
-  const lines = [`  ${sign(gate.verdict, painter)} ${painter.strong(gate.gate)} ${gate.title}`];
+  const lines = [`  ${sign(gate.verdict, painter)} ${painter.strong(escapeText(gate.gate))} ${escapeText(gate.title)}`];
   for (const { level, subjects, message, fix } of fold(gate.findings)) {
     lines.push(...hang('      ', `${level}: ${subjectsText(subjects)}: ${message}`, WIDTH));
     if (subjects.length > 1) lines.push(...hang('        ', few(subjectNames(subjects)), WIDTH));
     if (fix !== undefined) lines.push(...hang('        ', `-> ${fix}`, WIDTH).map(painter.faint));
   }
-  if (gate.verdict !== 'pass') lines.push(...hang('      -> ', gate.hint, WIDTH).map(painter.faint));
+  if (gate.verdict !== 'pass') lines.push(...hang('      -> ', escapeText(gate.hint), WIDTH).map(painter.faint));
   return lines;
 }
 

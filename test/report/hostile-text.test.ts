@@ -5,110 +5,31 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WriteStream } from 'node:tty';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Judgement } from '../../src/core/gate.ts';
-import type { Inventory } from '../../src/core/inventory.ts';
-import type { NewEvent, RunEvent } from '../../src/core/journal.ts';
-import type { Plan } from '../../src/core/plan.ts';
-import { planMigration } from '../../src/core/planner.ts';
-import { Playbook } from '../../src/core/playbook.ts';
-import type { RunStatus } from '../../src/core/status.ts';
+import type { RunEvent } from '../../src/core/journal.ts';
 import { demoSummary } from '../../src/report/demo-text.ts';
 import { lastEscape } from '../../src/report/escape.ts';
 import { inventoryText } from '../../src/report/inventory-text.ts';
+import { outsideLines } from '../../src/report/outside-text.ts';
 import { makePainter, type Painter } from '../../src/report/paint.ts';
 import { planText } from '../../src/report/plan-text.ts';
-import { preflightJson, preflightReport } from '../../src/report/preflight-json.ts';
+import { preflightJson } from '../../src/report/preflight-json.ts';
 import { preflightJunit } from '../../src/report/preflight-junit.ts';
 import { preflightText } from '../../src/report/preflight-text.ts';
 import { showProgress } from '../../src/report/progress.ts';
 import { eventLine, summaryText } from '../../src/report/run-text.ts';
 import { statusText } from '../../src/report/status-text.ts';
-import { sha256 } from '../core/cluster-data.ts';
-import { inventory as exampleInventory, nodeFacts } from '../gates/looks.ts';
+import { traceText } from '../../src/report/trace-text.ts';
+import { nodeLine, verifyText } from '../../src/report/verify-text.ts';
 import { hostile, poisoned, unsafeIn, withoutColours } from './hostile.ts';
+import { EXAMPLES } from './hostile-data.ts';
 
-const inventory: Inventory = exampleInventory({
-  nodes: [nodeFacts('n1', { ready: false, label: 'none', zone: 'a' }), nodeFacts('n2', { pods: { shop: 3 } })],
-});
-const plan: Plan = planMigration({
-  inventory: exampleInventory(),
-  playbook: Playbook.parse({ title: 'title' }),
-  to: 'nftables',
-  driver: 'daemonset',
-  madeAt: '2026-01-01T00:00:00.000Z',
-  hash: sha256,
-  notes: ['mode: note'],
-});
-const finding = { level: 'error', subject: 'node n1', message: 'is bad', fix: 'mend it' } as const;
-const judgements: Judgement[] = (['fail', 'inconclusive', 'pass'] as const).map(verdict => ({
-  gate: 'gate',
-  title: 'title',
-  hint: 'hint',
-  verdict,
-  summary: 'summary',
-  findings: verdict === 'pass' ? [] : [{ ...finding, level: verdict === 'fail' ? 'error' : 'inconclusive' }],
-}));
-const at = { batch: 'b1', node: 'n1' };
-const events: RunEvent[] = (
-  [
-    {
-      event: 'run-opened',
-      v: 1,
-      action: 'migrate',
-      cluster: inventory.cluster,
-      to: 'nftables',
-      epoch: 1,
-      batches: [{ id: 'b1', nodes: ['n1'], services: 1 }],
-    },
-    { event: 'phase-started', phase: 'prepare', title: 'objects' },
-    { event: 'batch-started', batch: 'b1' },
-    { event: 'step-intended', ...at, step: 'warm', to: 'nftables' },
-    { event: 'waiting', node: 'n1', for: 'something' },
-    { event: 'waiting', for: 'something' },
-    { event: 'step-failed', ...at, step: 'warm', error: 'it said no' },
-    { event: 'gate-judged', gate: 'g', moment: 'prove', node: 'n1', verdict: 'fail', findings: [finding], summary: '' },
-    { event: 'node-done', ...at, mode: 'nftables', seconds: 1, proxySeconds: 1, attempts: 1, failed: 0 },
-    { event: 'node-back', ...at, mode: 'iptables' },
-    { event: 'note', text: 'a note' },
-    { event: 'run-closed', outcome: 'halted', reason: 'reason', next: 'next' },
-  ] satisfies NewEvent[]
-).map(event => ({ ...event, t: '2026-01-01T00:00:00.000Z', run: 'r1' }));
-const status: RunStatus = {
-  kind: 'RunStatus',
-  version: 1,
-  cluster: inventory.cluster,
-  run: { id: 'r1', to: 'nftables', startedAt: '2026-01-01T00:00:00.000Z', holder: 'me' },
-  nodes: [
-    {
-      name: 'n1',
-      mode: 'iptables',
-      modeSource: 'kube-proxy log',
-      ready: false,
-      batch: 'b1',
-      from: 'iptables',
-      label: 'none',
-      step: 'warm',
-      to: 'nftables',
-      kernel: { modes: ['iptables'], unread: [], residue: ['KUBE-X'] },
-      notes: [{ level: 'unfit', code: 'residue', text: 'holds something' }],
-    },
-    { name: 'n2', mode: 'iptables', modeSource: 'kube-proxy log', ready: true, notes: [] },
-  ],
-  unfit: ['n1 is odd'],
-};
-const report = preflightReport({
-  madeAt: '2026-01-01T00:00:00.000Z',
-  cluster: inventory.cluster,
-  to: 'nftables',
-  judgements,
-});
-const traffic = { attempted: 3, failed: 1, keptBroken: 0, failedByService: new Map([['shop/web', 1]]) };
-const demo = { plan, there: events, back: events, traffic, broken: { service: 'shop/web', node: 'n1' } };
+const { demo, events, found, inventory, plan, playbook, report, status, trace } = EXAMPLES;
 
 /** By file of src/report: each of its renderers, over data that the hostile text was put into. */
 const TEXT: Record<string, (text: string, painter: Painter) => string> = {
   'demo-text.ts': (text, painter) => demoSummary(poisoned(demo, text), painter),
   'inventory-text.ts': text => inventoryText(poisoned(inventory, text)),
+  'outside-text.ts': text => outsideLines(poisoned(playbook, text), 80).join('\n'),
   'plan-text.ts': (text, paint) => planText(poisoned(plan, text), { paint }),
   'preflight-junit.ts': text => preflightJunit(poisoned(report, text)),
   'preflight-json.ts': text => preflightJson(poisoned(report, text)),
@@ -116,6 +37,11 @@ const TEXT: Record<string, (text: string, painter: Painter) => string> = {
   'progress.ts': text => linesOfProgress(poisoned(events, text)),
   'run-text.ts': text => [summaryText(poisoned(events, text)), ...poisoned(events, text).map(eventLine)].join('\n'),
   'status-text.ts': (text, painter) => statusText(poisoned(status, text), { painter, now: new Date(0) }),
+  'trace-text.ts': (text, painter) => traceText(poisoned(trace, text), { painter }),
+  'verify-text.ts': (text, painter) =>
+    [verifyText(poisoned(found, text), painter), ...poisoned(found.nodes, text).map(n => nodeLine(n, painter))].join(
+      '\n',
+    ),
 };
 /** They are given parts of the above, or are the escaping itself. */
 const HELPERS = ['escape.ts', 'layout.ts', 'paint.ts', 'run-reading.ts'];
