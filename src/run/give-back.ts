@@ -49,6 +49,8 @@ export async function putBack(
   const stuck: string[] = [];
   const open = (await openNodes(engine)).filter(chosen);
   watches.prefetch(open[0]?.node.name);
+  // Somebody may have put back or removed what a way back needs as much as a way there.
+  if (open.length > 0) await phase(engine, 'prepare', 'objects of the run', () => engine.driver.prepare(engine.run));
   for (const [index, { node, batch, touched }] of open.entries()) {
     await engine.pausePoint();
     if (engine.stop.aborted) return stopped(engine);

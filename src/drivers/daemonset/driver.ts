@@ -1,6 +1,7 @@
 import { type KubeObject, type PatchOp, pointer, type Ref } from '../../core/cluster.ts';
 import { translateConfig } from '../../core/config-translation.ts';
 import type { Driver, FlipNode, RunContext } from '../../core/driver.ts';
+import { EXIT, ProxyctlError } from '../../core/errors.ts';
 import { metadataOps } from '../../core/metadata-ops.ts';
 import { MODES, type Mode } from '../../core/mode.ts';
 import {
@@ -105,6 +106,7 @@ export const daemonsetDriver: Driver = {
   },
 
   async release(run, node) {
+    await refuseReverted(run);
     await setMode(run, node, 'release', 'none');
     // By UID: a pod of the same name may follow.
     await run.waitFor(`the kube-proxy on ${node.name} to end`, POD_SECONDS, async () =>
@@ -208,6 +210,21 @@ export const daemonsetDriver: Driver = {
     await leaveNamespace(run);
   },
 };
+
+/**
+ * Throws when somebody put the original DaemonSet back, as GitOps and add-on managers do: it would start its kube-proxy beside
+ * the one of the new mode, on every node that was flipped.
+ */
+async function refuseReverted(run: RunContext): Promise<void> {
+  const ref = originalRef(run);
+  const object = await run.cluster.get(ref);
+  if (object && same(object.spec.template, excludedTemplate(run.originals.daemonSet))) return;
+  const what = `DaemonSet ${ref.namespace}/${ref.name} was changed by somebody else since the run set it`;
+  throw new ProxyctlError(
+    `${what}; stop what puts it back (GitOps, an add-on manager), then go on or roll back`,
+    EXIT.halted,
+  );
+}
 
 function originalRef(run: RunContext): Ref {
   return { kind: 'DaemonSet', namespace: namespaceOf(run), name: run.originals.daemonSet.metadata.name };
