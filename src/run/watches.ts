@@ -45,7 +45,11 @@ export class Watches {
   stop(node: string): void {
     const starting = this.started.get(node);
     this.started.delete(node);
-    if (starting) this.stopping.push(starting.then(watch => watch.stop()));
+    if (!starting) return;
+    const stopping = starting.then(watch => watch.stop());
+    // A failure is told when all are closed; until then nobody else may be told.
+    stopping.catch(() => undefined);
+    this.stopping.push(stopping);
   }
 
   /** The node may be visited once more: its watchers stay while there are few. */
