@@ -1,16 +1,20 @@
 import type { Access } from '../core/cluster.ts';
 
-/** What goes wrong with every `every`th matching request, at most `times` times. One of the four ways. */
+/** What goes wrong with every `every`th matching request, at most `times` times. One of the five ways. */
 export interface ApiFault {
   every: number;
   /** Answered with this HTTP status and not carried out. */
   status?: number;
+  /** Goes with a status, as the header of that name; 429 says `1` when it is not given, and nothing when it is empty. */
+  retryAfter?: string;
   /** The connection breaks before anything was done. */
   reset?: boolean;
   /** Carried out so many milliseconds late. */
   delayMs?: number;
   /** Carried out, then the connection breaks. */
   lostAnswer?: boolean;
+  /** Carried out, and half of the answer arrives as if it were all of it. */
+  truncated?: boolean;
   verb?: Access['verb'];
   /** Plural, with subresource: `pods`, `pods/log`. */
   resource?: string;

@@ -146,20 +146,25 @@ export class ApiServer {
     const delay = Math.max(0, ...hits.map(hit => hit.delayMs ?? 0));
     if (delay > 0) await new Promise<void>(resolve => this.parts.timers.after(delay, resolve));
     if (hits.some(hit => hit.reset)) return void response.destroy();
-    const status = hits.find(hit => hit.status !== undefined)?.status;
-    if (status !== undefined) throw faultStatus(status);
+    const refusing = hits.find(hit => hit.status !== undefined);
+    if (refusing?.status !== undefined) {
+      if (refusing.retryAfter !== undefined) response.setHeader('retry-after', refusing.retryAfter);
+      else if (refusing.status === 429) response.setHeader('retry-after', '1');
+      throw faultStatus(refusing.status);
+    }
     if (!this.allows(who, asked)) throw forbidden({ user: who.user, ...asked });
     if (hits.some(hit => hit.lostAnswer)) {
       this.carryOut(request, undefined, target);
       return void response.destroy();
     }
-    this.carryOut(request, response, target);
+    this.carryOut(request, response, target, hits.some(hit => hit.truncated) ? 0.5 : 1);
   }
 
-  private carryOut(request: ApiCall, response: ApiAnswer | undefined, target: Target): void {
+  /** Answers with this share of the text. */
+  private carryOut(request: ApiCall, response: ApiAnswer | undefined, target: Target, share = 1): void {
     const answer = request.method === 'GET' ? this.read(response, target) : this.write(request, target);
     this.tell(request, target, answer ?? { code: 200, object: {} });
-    if (answer && response) sendJson(response, answer.code, answer.object);
+    if (answer && response) sendJson(response, answer.code, answer.object, share);
   }
 
   /** Nothing when the answer is a stream, which has begun then. */
@@ -328,9 +333,10 @@ function objectOf(body: string): KubeObject {
   return object as KubeObject;
 }
 
-function sendJson(response: ApiAnswer, code: number, body: object): void {
+function sendJson(response: ApiAnswer, code: number, body: object, share = 1): void {
+  const text = JSON.stringify(body);
   response.writeHead(code, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(body));
+  response.end(text.slice(0, Math.ceil(text.length * share)));
 }
 
 function sendText(response: ApiAnswer, text: string): void {
@@ -344,6 +350,5 @@ function refuse(response: ApiAnswer, error: unknown): void {
     error instanceof StatusError
       ? error
       : new StatusError(500, 'InternalError', `Internal error occurred: ${String(error)}`);
-  if (known.code === 429) response.setHeader('retry-after', '1');
   sendJson(response, known.code, known.body);
 }

@@ -11,12 +11,12 @@ export class DaemonSetController {
   private readonly registry: Registry;
   private readonly store: Store;
   private readonly timers: Timers;
-  private readonly lag: number;
+  private readonly lag: () => number;
   private readonly queued = new Set<string>();
   /** By namespace. */
   private readonly pods = new Map<string, Map<string, KubeObject>>();
 
-  constructor(registry: Registry, timers: Timers, lag: number) {
+  constructor(registry: Registry, timers: Timers, lag: () => number) {
     this.registry = registry;
     this.store = registry.store;
     this.timers = timers;
@@ -51,7 +51,7 @@ export class DaemonSetController {
     const key = keyOf('DaemonSet', namespace, name);
     if (this.queued.has(key)) return;
     this.queued.add(key);
-    this.timers.after(this.lag, () => {
+    this.timers.after(this.lag(), () => {
       this.queued.delete(key);
       const daemonSet = this.store.get('DaemonSet', namespace, name);
       if (daemonSet && !daemonSet.metadata.deletionTimestamp) this.sync(daemonSet);

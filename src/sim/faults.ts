@@ -25,6 +25,8 @@ export class Faults {
   private readonly failing = new Set<string>();
   private readonly crashing = new Set<{ mode: Mode; node: string | undefined }>();
   private hooks: FaultHooks | undefined;
+  /** The DaemonSet controller acts so much later, ms. */
+  controllerLag = 0;
 
   connect(hooks: FaultHooks): void {
     this.hooks = hooks;
@@ -43,6 +45,14 @@ export class Faults {
   /** The node's image has no nft that works. */
   noNft(node: string): Clear {
     return this.mark(this.withoutNft, node);
+  }
+
+  /** The DaemonSet controller is slow, or down for so long as it stands: `ms` is how late it acts. */
+  slowController(ms: number): Clear {
+    this.controllerLag = ms;
+    return () => {
+      this.controllerLag = 0;
+    };
   }
 
   /** kube-proxies of the node sync no more, and say nothing of it. */

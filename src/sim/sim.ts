@@ -167,8 +167,8 @@ function createWorld(options: SimOptions, given: typeof DEFAULTS): { world: Worl
 }
 
 function startControllers(world: World, fleet: Fleet): void {
-  const { registry, timers, speed } = world;
-  new DaemonSetController(registry, timers, speed.controllerLag);
+  const { registry, timers, speed, faults } = world;
+  new DaemonSetController(registry, timers, () => speed.controllerLag + faults.controllerLag);
   new GarbageCollector(registry, timers, speed.controllerLag);
   new EndpointsController(registry.store, timers, speed.controllerLag);
   fleet.start(world);
