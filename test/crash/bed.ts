@@ -13,7 +13,7 @@ import { Random } from '../../src/sim/random.ts';
 import type { Sim, SimOptions } from '../../src/sim/sim.ts';
 import { Checker } from './checker.ts';
 import { connectNetwork } from './network.ts';
-import { SimProcess, watchFiles } from './sim-process.ts';
+import { Killed, SimProcess, watchFiles } from './sim-process.ts';
 import { owner, VirtualTime } from './virtual-time.ts';
 // Loaded by commands when they are called; here nothing may be waited for.
 import '../../src/cluster/client.ts';
@@ -57,6 +57,7 @@ export async function withBed<T>(options: BedOptions, script: (bed: Bed) => Prom
   const random = new Random(options.seed + 77);
   const parts: { sim?: Sim; checker?: Checker } = {};
   const ends = prepare(folder);
+  ends.push(unhandled(reason => parts.checker?.violation(`an error that nobody handles ends the CLI: ${reason}`)));
   ends.push(watchFiles());
   ends.push(
     connectNetwork({
@@ -121,6 +122,16 @@ function ioOf(process: SimProcess, kubeconfig: string): CommandIo {
   const paint = makePainter(false);
   const options = { kubeconfig, format: 'text' as const, color: false, verbose: false };
   return { options, paint, paintOut: paint, interactive: false, width: 120, out: say, err: say };
+}
+
+/** Told of rejections that nobody handles; those of killed processes are none. Returns what ends it. */
+function unhandled(tell: (reason: string) => void): () => void {
+  const listen = (reason: unknown) => {
+    if (reason instanceof Killed) return;
+    tell(reason instanceof Error ? (reason.stack ?? reason.message) : String(reason));
+  };
+  process.on('unhandledRejection', listen);
+  return () => process.off('unhandledRejection', listen);
 }
 
 /** Environment, signals and stderr as processes of their own would have them. */

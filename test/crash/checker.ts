@@ -29,8 +29,10 @@ const ORIGINAL = 'kube-proxy';
 export class Checker implements Listener {
   readonly broken: string[] = [];
   readonly order: Order;
-  /** Nodes that something was done to which takes their rules whatever proxyctl does. */
-  readonly exempt = new Set<string>();
+  /** Services whose rules somebody deletes. */
+  readonly excused = new Set<string>();
+  /** Nodes that have lost their rules to a boot, until a kube-proxy has written them again. */
+  private readonly booting = new Set<string>();
   /** Processes by the order of their epochs; a later one is newer. */
   private readonly epochs: SimProcess[] = [];
   private readonly superseded = new Set<SimProcess>();
@@ -73,7 +75,7 @@ export class Checker implements Listener {
     }
     if (owned && !this.recorded())
       this.violation(`I4: ${write.resource}/${write.name} written before the run's record`);
-    if (write.resource === 'configmaps' && write.name === ORIGINAL) this.committed = true;
+    if (write.resource === 'configmaps' && write.name === ORIGINAL && writesData(write.body)) this.committed = true;
     const object = write.resource === 'nodes' ? this.sim.store.get('Node', undefined, write.name) : undefined;
     this.order.wrote({ ...write, object });
   }
@@ -84,10 +86,22 @@ export class Checker implements Listener {
       const managed = [...node.processes].filter(p => p.managed);
       if (managed.length > 1) this.violation(`two kube-proxies of DaemonSets run on ${node.name}`);
       for (const { podName, mode } of managed) this.modeOf(node.name, podName, mode);
-      if (node.down || this.exempt.has(node.name) || !this.changes.since(node.kernel)) continue;
-      const lost = unserved(this.sim, node);
+      if (node.down || !this.changes.since(node.kernel)) continue;
+      const lost = unserved(this.sim, node).filter(name => !this.excused.has(name.split(' ')[0] ?? ''));
+      if (lost.length === 0) this.booting.delete(node.name);
+      if (this.booting.has(node.name)) continue;
       if (lost.length > 0) this.violation(`no rule on ${node.name} for ${lost.length} Services: ${lost[0]}`);
     }
+  }
+
+  /** The node's kernel is empty. */
+  rebooted(node: string): void {
+    this.booting.add(node);
+  }
+
+  /** The shared configuration says the new mode. */
+  get isCommitted(): boolean {
+    return this.committed;
   }
 
   private leased({ process }: Pick<Write, 'process'>): void {
@@ -117,7 +131,7 @@ export class Checker implements Listener {
     return this.sim.store.list('ConfigMap', NAMESPACE).some(map => map.metadata.labels?.[LABEL_PART] === PARTS.record);
   }
 
-  private violation(text: string): void {
+  violation(text: string): void {
     const line = `${(this.time.elapsed / 1000).toFixed(2)} s: ${text}`;
     if (!this.broken.some(other => other.endsWith(text))) this.broken.push(line);
   }
@@ -129,6 +143,10 @@ function isOpen(node: KubeObject): boolean {
   const step = nodeState(node)?.step;
   if (label === undefined) return step === 'release' || step === 'hand-over';
   return label === 'none' || step !== 'done';
+}
+
+function writesData(body: unknown): boolean {
+  return (body as { path: string }[]).some(({ path }) => path.startsWith('/data/'));
 }
 
 /** What an older epoch must never write: nodes, and kube-proxy's own objects. */

@@ -6,7 +6,8 @@ import type { Sim } from '../../src/sim/sim.ts';
 /** Addresses that a client on the node may dial: every Service port with an endpoint, every NodePort of the node itself. */
 function connections(sim: Sim, node: SimNode): { name: string; to: Connection }[] {
   return sim.services().ports.flatMap(({ service, protocol, clusterIP, port, nodePort, endpoints }) => {
-    if (protocol === 'sctp' || endpoints.length === 0) return [];
+    // Our own come and go in the middle of a run, and rules follow a little later.
+    if (protocol === 'sctp' || endpoints.length === 0 || service.startsWith('proxyctl/')) return [];
     const own = {
       name: `${service} ${clusterIP}:${port}`,
       to: { protocol, ip: clusterIP, port, from: 'pod' as const },

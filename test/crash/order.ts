@@ -1,23 +1,26 @@
 // In which order things may happen: what the end state does not show.
+
+import { configuredGates, READINESS } from '../../src/core/gate-settings.ts';
 import type { RunEvent } from '../../src/core/journal.ts';
 import type { Mode } from '../../src/core/mode.ts';
 import { ANNOTATION_EPOCH, LABEL_MODE } from '../../src/core/names.ts';
+import { Playbook } from '../../src/core/playbook.ts';
 import { nodeState } from '../../src/core/run-state.ts';
 import { sharesChains } from '../../src/core/sweep.ts';
 import { GATES } from '../../src/gates/index.ts';
 import type { Write } from './checker.ts';
 import type { SimProcess } from './sim-process.ts';
 
-/** What a way back must still wait for. */
-const READINESS: readonly string[] = ['effective-mode', 'convergence', 'kernel-rules'];
+/** Gates of a playbook that says nothing about them. */
+const ASKED = configuredGates(GATES, Playbook.parse({}));
 
 type MomentOf = 'prove' | 'after-node' | 'after-batch';
 
 type Way = 'there' | 'back' | 'restart';
 
 function needed(moment: MomentOf, way: Way): string[] {
-  const gates = GATES.filter(gate => gate.moments.includes(moment));
-  if (way === 'back') return gates.map(gate => gate.id).filter(id => READINESS.includes(id));
+  const gates = ASKED.filter(gate => gate.moments.includes(moment));
+  if (way === 'back') return gates.map(gate => gate.id).filter(id => READINESS.has(id));
   // A plain restart has no time before it that the others could compare with.
   return gates.filter(gate => way === 'there' || gate.standsFor === undefined).map(gate => gate.id);
 }

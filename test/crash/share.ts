@@ -11,8 +11,8 @@ export interface Outcome<C> {
 
 /** In a worker: plays what it is given. */
 export function playShare<C>(play: (one: C) => Promise<unknown>): void {
-  // The code under test is bundled with its version otherwise.
-  Object.assign(globalThis, { PROXYCTL_VERSION: 'test' });
+  // What a case leaves behind must not end the others.
+  process.on('unhandledRejection', () => undefined);
   process.on('message', (one: C) => {
     play(one).then(
       said => process.send?.({ one, said }),

@@ -99,7 +99,7 @@ async function toStay(bed: Bed, { to }: Case): Promise<void> {
 }
 
 /** Every node serves in this mode and holds no rules of another. */
-function expectMode(bed: Bed, mode: Mode): void {
+export function expectMode(bed: Bed, mode: Mode): void {
   for (const { name } of bed.sim.nodes) {
     const truth = truthOf(bed.sim, name);
     if (truth.mode !== mode) throw new Error(`${name} serves in '${truth.mode}', not ${mode}`);

@@ -1,0 +1,203 @@
+// What goes wrong by seed. Each strikes, and is over when what it gives is called.
+import type { KubeObject } from '../../src/core/cluster.ts';
+import type { ApiFault } from '../../src/sim/api-faults.ts';
+import type { Random } from '../../src/sim/random.ts';
+import type { Bed } from './bed.ts';
+
+type Clear = () => void;
+
+export interface FaultKind {
+  readonly id: string;
+  readonly strike: (bed: Bed, random: Random) => Clear;
+  /** Somebody else changed kube-proxy's own objects or the set of nodes: what stood before is no measure of the end. */
+  readonly foreign?: boolean;
+}
+
+const NOTHING: Clear = () => {};
+const WRITES = ['create', 'patch', 'delete'] as const;
+
+function api(id: string, make: (random: Random) => Omit<ApiFault, 'every'>): FaultKind {
+  return {
+    id: `api ${id}`,
+    strike: ({ sim }, random) =>
+      sim.fault.api({ every: 1 + random.int(6), times: 1 + random.int(25), ...make(random) }),
+  };
+}
+
+function node(bed: Bed, random: Random): string {
+  return random.pick(bed.sim.nodes).name;
+}
+
+function onNode(id: string, strike: (bed: Bed, name: string, random: Random) => Clear): FaultKind {
+  return {
+    id,
+    strike(bed, random) {
+      const name = node(bed, random);
+      const clear = strike(bed, name, random);
+      // The node may have left meanwhile, and its trouble with it.
+      return () => {
+        if (bed.sim.nodes.some(n => n.name === name)) clear();
+      };
+    },
+  };
+}
+
+function edit(bed: Bed, kind: 'ConfigMap' | 'DaemonSet', change: (copy: KubeObject) => void): Clear {
+  bed.sim.store.mutate(kind, 'kube-system', 'kube-proxy', change);
+  return NOTHING;
+}
+
+/** A Service's rules are deleted behind kube-proxy's back: they are looked for no more. */
+function silence(bed: Bed, name: string, random: Random): Clear {
+  const { service } = random.pick(bed.sim.services().ports);
+  bed.checker.excused.add(service);
+  return bed.sim.fault.silentService(name, service);
+}
+
+/** A pod of some kube-proxy ends and comes again, as after an eviction or a crash. */
+function restart({ sim }: Bed, random: Random): void {
+  const pods = sim.store
+    .list('Pod', 'kube-system')
+    .filter(p => p.metadata.ownerReferences?.some(o => o.controller && o.name.startsWith('kube-proxy')));
+  if (pods.length === 0) return;
+  const { metadata } = random.pick(pods);
+  sim.registry.delete({ kind: 'Pod', namespace: 'kube-system', name: metadata.name }, {});
+}
+
+/** Puts the DaemonSet's strategy and template back some seconds after anybody changed it. */
+function gitOps({ sim }: Bed): Clear {
+  const original = sim.store.get('DaemonSet', 'kube-system', 'kube-proxy');
+  if (!original) return NOTHING;
+  let over = false;
+  const stop = sim.store.subscribe(({ kind, type, object, before }) => {
+    if (kind !== 'DaemonSet' || type !== 'MODIFIED' || object.metadata.name !== 'kube-proxy') return;
+    if (JSON.stringify(object.spec) === JSON.stringify(before?.spec)) return;
+    setTimeout(() => {
+      if (!over)
+        sim.store.mutate('DaemonSet', 'kube-system', 'kube-proxy', copy => {
+          copy.spec = original.spec;
+        });
+    }, 5000);
+  });
+  return () => {
+    over = true;
+    stop();
+  };
+}
+
+function repeatedly(ms: number, action: () => void): Clear {
+  const timer = setInterval(action, ms);
+  return () => clearInterval(timer);
+}
+
+export const FAULT_KINDS: readonly FaultKind[] = [
+  api('409', random => ({ status: 409, verb: random.pick(WRITES) })),
+  api('429', () => ({ status: 429 })),
+  api('429 without Retry-After', () => ({ status: 429, retryAfter: '' })),
+  api('429 for long', () => ({ status: 429, retryAfter: '30' })),
+  api('500', () => ({ status: 500 })),
+  api('503', () => ({ status: 503 })),
+  api('504', () => ({ status: 504 })),
+  api('410', () => ({ status: 410, verb: 'list' })),
+  api('reset', () => ({ reset: true })),
+  api('lost answer', () => ({ lostAnswer: true })),
+  api('lost answer to a write', random => ({ lostAnswer: true, verb: random.pick(WRITES) })),
+  api('truncated', () => ({ truncated: true })),
+  api('truncated list', () => ({ truncated: true, verb: 'list' })),
+  api('slow', random => ({ delayMs: 500 + random.int(5000) })),
+  api('timeout', () => ({ delayMs: 20_000, times: 4 })),
+  api('webhook denies', random => ({ status: 403, verb: 'patch', resource: random.pick(['nodes', 'daemonsets']) })),
+  api('401', () => ({ status: 401, times: 3 })),
+  api('403', random => ({ status: 403, verb: random.pick([...WRITES, 'get', 'list'] as const) })),
+  { id: 'api away', strike: ({ sim }) => sim.fault.api({ every: 1, reset: true }) },
+  onNode('not ready', ({ sim }, name) => sim.fault.nodeNotReady(name)),
+  onNode('reboot', (bed, name) => {
+    bed.checker.rebooted(name);
+    bed.sim.reboot(name);
+    return NOTHING;
+  }),
+  onNode('cordon', ({ sim }, name) => {
+    const set = (value: boolean) =>
+      sim.store.mutate('Node', undefined, name, copy => {
+        if (value) copy.spec = { ...copy.spec, unschedulable: true };
+        else delete copy.spec.unschedulable;
+      });
+    set(true);
+    return () => void set(false);
+  }),
+  {
+    id: 'node joins',
+    foreign: true,
+    strike: ({ sim, checker }, random) => {
+      const name = `joined-${random.int(1000)}`;
+      checker.rebooted(name);
+      if (!sim.nodes.some(n => n.name === name)) sim.addNode(name);
+      return NOTHING;
+    },
+  },
+  {
+    id: 'node leaves',
+    foreign: true,
+    strike: (bed, random) => {
+      if (bed.sim.nodes.length > 2) bed.sim.removeNode(workerOf(bed, random));
+      return NOTHING;
+    },
+  },
+  {
+    id: 'node made anew',
+    foreign: true,
+    strike: (bed, random) => {
+      const name = workerOf(bed, random);
+      bed.sim.removeNode(name);
+      bed.checker.rebooted(name);
+      setTimeout(() => {
+        if (!bed.sim.nodes.some(n => n.name === name)) bed.sim.addNode(name);
+      }, 2000);
+      return NOTHING;
+    },
+  },
+  { id: 'controller slow', strike: ({ sim }, random) => sim.fault.slowController(1000 + random.int(20_000)) },
+  { id: 'controller down', strike: ({ sim }) => sim.fault.slowController(60_000) },
+  {
+    id: 'image missing',
+    strike: ({ sim }, random) => {
+      const images = [
+        ...new Set(sim.store.list('Pod').flatMap(p => p.spec.containers.map((c: { image: string }) => c.image))),
+      ];
+      const image = String(random.pick(images.filter(i => /kube-proxy|watcher/.test(String(i)))));
+      sim.fault.missingImages.add(image);
+      return () => void sim.fault.missingImages.delete(image);
+    },
+  },
+  onNode('crash loop in the new mode', ({ sim, options }, name) => sim.fault.crashLoop(options.to, name)),
+  onNode('no nft', ({ sim }, name) => sim.fault.noNft(name)),
+  onNode('syncs fail', ({ sim }, name) => sim.fault.failSync(name)),
+  onNode('frozen kube-proxy', ({ sim }, name) => sim.fault.freezeProxy(name)),
+  onNode('silent Service', silence),
+  onNode('conntrack full', ({ sim }, name) => sim.fault.conntrackFill(name, 0.8)),
+  {
+    id: 'kube-proxies restart',
+    strike: (bed, random) => repeatedly(3000 + random.int(9000), () => restart(bed, random)),
+  },
+  {
+    id: 'ConfigMap edited',
+    foreign: true,
+    strike: bed =>
+      edit(bed, 'ConfigMap', copy => {
+        copy.data = { ...copy.data, note: 'somebody was here' };
+      }),
+  },
+  {
+    id: 'DaemonSet edited',
+    foreign: true,
+    strike: bed =>
+      edit(bed, 'DaemonSet', copy => {
+        copy.metadata.labels = { ...copy.metadata.labels, 'somebody.example/was': 'here' };
+      }),
+  },
+  { id: 'GitOps reverts', foreign: true, strike: gitOps },
+];
+
+function workerOf({ sim }: Bed, random: Random): string {
+  return random.pick(sim.nodes.filter(n => n.name !== 'cp-1')).name;
+}
