@@ -213,7 +213,11 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
     .option('--services <n>', 'Services', '400')
     .option('--to <mode>', `target mode: ${MODES.join(', ')}`, 'nftables')
     .option('--batch <n>', 'cap of newly exposed Services', '50')
-    .option('--fault <name>', 'silent-service or none', 'silent-service')
+    .option(
+      '--fault <name>',
+      'silent-service, silent-udp, silent-nodeport, silent-affinity, silent-hairpin or none',
+      'silent-service',
+    )
     .option('--seed <n>', 'seed of the simulated cluster', '1')
     .addHelpText('after', '\nExample:\n  proxyctl demo --nodes 20 --fault none')
     .action(async options => action(async io => (await import('./commands/demo.ts')).demoCommand(io, options)));

@@ -4,9 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
-import type { RunEvent } from '../core/journal.ts';
 import { isMode, MODES, type Mode } from '../core/mode.ts';
-import type { Plan } from '../core/plan.ts';
 import { Playbook } from '../core/playbook.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { demoSummary } from '../report/demo-text.ts';
@@ -16,6 +14,7 @@ import { rollback } from '../run/give-back.ts';
 import { holding } from '../run/hold.ts';
 import { migrate } from '../run/migrate.ts';
 import { ensureNamespace, writeRecord } from '../run/record.ts';
+import { FAULTS, striker, victimOf } from './demo-fault.ts';
 import type { CommandIo } from './io.ts';
 import { makePlan } from './make-plan.ts';
 import { judgePreflight } from './preflight.ts';
@@ -32,11 +31,8 @@ export interface DemoOptions {
   seed: string;
 }
 
-const FAULTS = ['silent-service', 'none'] as const;
 /** The gates wait for no longer than the simulated cluster needs. */
 const GATES = { soak: '1s', settle: '2s', convergence: '30s', drain: '2s' };
-/** Batches that go well before the fault strikes. */
-const GOOD_BATCHES = 2;
 
 export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<number> {
   const { to, nodes, services, batch, seed } = checked(options);
@@ -65,7 +61,7 @@ export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<
     const record: RunRecord = { kind: 'RunRecord', version: 1, run, revision: 1, startedAt, plan, originals };
     const base = { cluster, inventory, record, stop, kill };
     const hold = { cluster, clock: realClock, holder: holder(run) };
-    const victim = options.fault === 'none' ? undefined : victimOf(plan);
+    const victim = victimOf(options.fault, plan, inventory);
     const there = await holding({ ...hold, record: undefined }, async held => {
       await writeRecord(cluster, record);
       return runAction(demo, { ...base, held, action: 'migrate' }, engine => {
@@ -78,7 +74,7 @@ export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<
       runAction(demo, { ...base, held, action: 'rollback' }, engine => rollback(engine)),
     );
     const traffic = sim.traffic.totals();
-    const broken = victim ? { broken: victim } : {};
+    const broken = victim && { broken: { ...victim, failed: victim.failed(traffic) } };
     io.out(demoSummary({ plan, there: there.events, back: back.events, traffic, ...broken }, io.paintOut));
     const asMeant = there.ending.outcome === (victim ? 'halted' : 'done') && back.ending.outcome === 'rolled back';
     return asMeant ? EXIT.done : EXIT.internal;
@@ -90,41 +86,9 @@ export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<
   }
 }
 
-type Sim = Awaited<ReturnType<typeof import('./sim-cluster.ts').startSim>>;
-
-interface Victim {
-  service: string;
-  node: string;
-}
-
-/** A Service that a late batch exposes, on the first node of that batch; of an earlier batch where no late one exposes any. */
-function victimOf(plan: Plan): Victim {
-  const late = plan.batches.slice(GOOD_BATCHES);
-  for (const batch of [...late, ...plan.batches.slice(0, GOOD_BATCHES).reverse()]) {
-    const service = batch.services.find(s => !s.startsWith('kube-system/') && !s.startsWith('default/'));
-    const node = batch.nodes[0]?.name;
-    if (service !== undefined && node !== undefined) return { service, node };
-  }
-  throw new ProxyctlError(
-    'this cluster has no Service to break; ask for more --services, or for --fault none',
-    EXIT.usage,
-  );
-}
-
-/** Once the node has been handed over, the Service silently loses its rules there; on the way back nothing is done to it. */
-function striker(sim: Sim, { service, node }: Victim, io: CommandIo): (event: RunEvent) => void {
-  let struck = false;
-  return event => {
-    if (struck || event.event !== 'step-intended' || event.step !== 'verify' || event.node !== node) return;
-    struck = true;
-    sim.fault.silentService(node, service);
-    io.err(`(fault: the rules of ${service} vanish on ${node}; its kube-proxy reports success)`);
-  };
-}
-
 function checked(options: DemoOptions): { to: Mode; nodes: number; services: number; batch: number; seed: number } {
   if (!isMode(options.to)) throw new ProxyctlError(`--to takes ${MODES.join(', ')}; got '${options.to}'`, EXIT.usage);
-  if (!FAULTS.some(f => f === options.fault)) {
+  if (!FAULTS.includes(options.fault)) {
     throw new ProxyctlError(`--fault takes ${FAULTS.join(', ')}; got '${options.fault}'`, EXIT.usage);
   }
   const count = (name: 'nodes' | 'services' | 'batch' | 'seed', least: number) => {

@@ -15,6 +15,7 @@ export interface DemoTraffic {
   readonly failed: number;
   /** Failed ones by `namespace/name` of the Service. */
   readonly failedByService: ReadonlyMap<string, number>;
+  readonly udp: { readonly failed: number };
   readonly keptBroken: number;
 }
 
@@ -23,8 +24,8 @@ export interface DemoFacts {
   readonly there: readonly RunEvent[];
   readonly back: readonly RunEvent[];
   readonly traffic: DemoTraffic;
-  /** Service that the demo broke on purpose, and where; absent without a fault. */
-  readonly broken?: { readonly service: string; readonly node: string };
+  /** What the demo broke on purpose, where, and what that cost; absent without a fault. */
+  readonly broken?: { readonly what: string; readonly node: string; readonly failed: number };
 }
 
 export function demoSummary(facts: DemoFacts, paint: Painter): string {
@@ -45,10 +46,9 @@ export function demoSummary(facts: DemoFacts, paint: Painter): string {
     'rollback',
     `${back.closed?.outcome ?? 'not ended'} after ${duration(back.seconds)}: ${back.closed?.reason ?? ''}`,
   );
-  const onBroken = broken ? (traffic.failedByService.get(broken.service) ?? 0) : 0;
+  const onBroken = broken?.failed ?? 0;
   row('connections', `${number(traffic.attempted)} opened by clients all the while`);
-  if (broken)
-    row('failed', `${number(onBroken)} to ${broken.service} from ${broken.node}, which the demo broke on purpose`);
+  if (broken) row('failed', `${number(onBroken)} by ${broken.what} on ${broken.node}, which the demo broke on purpose`);
   row(
     'failed',
     `${number(traffic.failed - onBroken)}${broken ? ' others' : ''}; ${count(traffic.keptBroken, 'kept connection', 'kept connections')} broken`,

@@ -1,6 +1,7 @@
 // What goes wrong on nodes. Each call returns what takes the fault away again.
 import type { Mode } from '../core/mode.ts';
 import { type ApiFault, ApiFaults } from './api-faults.ts';
+import type { Disturbance } from './kernel.ts';
 
 type Clear = () => void;
 
@@ -10,6 +11,8 @@ export interface FaultHooks {
   /** Deletes the rules of silenced Services at once, and puts them back when `restore`. */
   readonly silence: (node: string, service: string, modes: readonly Mode[]) => void;
   readonly unsilence: (node: string, service: string) => void;
+  /** Disturbs a kind of traffic in these modes; in none it is as before. */
+  readonly disturb: (node: string, what: Disturbance, modes: readonly Mode[]) => void;
   /** The modes whose rules the node's kernel holds. */
   readonly modesOf: (node: string) => Mode[];
   readonly fill: (node: string, ratio: number) => void;
@@ -83,6 +86,15 @@ export class Faults {
   silentService(node: string, service: string, modes: readonly Mode[] = this.cluster.modesOf(node)): Clear {
     this.cluster.silence(node, service, modes);
     return () => this.cluster.unsilence(node, service);
+  }
+
+  /**
+   * One kind of Service traffic dies on a node, though every rule is there: a filter of somebody else, a kernel that lacks
+   * something. In the given modes, or else in those whose rules the node holds now.
+   */
+  silentTraffic(node: string, what: Disturbance, modes: readonly Mode[] = this.cluster.modesOf(node)): Clear {
+    this.cluster.disturb(node, what, modes);
+    return () => this.cluster.disturb(node, what, []);
   }
 
   /** Somebody fills this share of the node's connection table. */

@@ -201,6 +201,9 @@ function connectFaults({ faults, services }: World, fleet: Fleet): void {
       kernelOf(name).silenced.delete(service);
       resync(name);
     },
+    disturb: (name, what, modes) => {
+      kernelOf(name).disturbed.set(what, modes);
+    },
     modesOf: name => kernelOf(name).modes(),
     fill: (name, ratio) => {
       kernelOf(name).conntrack.filled = ratio;

@@ -41,7 +41,12 @@ describe('before any cluster is asked', () => {
     ['two namespaces', ['trace', 'a/web', '-n', 'b'], 64, /'a\/web' names another namespace than --namespace b/],
     ['a format that trace has not', ['trace', 'web', '--output', 'xml'], 64, /--output takes text, json; got 'xml'/],
     ['an account without its namespace', ['rbac', '--service-account', 'ci'], 64, /takes NAMESPACE:NAME; got 'ci'/],
-    ['a bad fault of the demo', ['demo', '--fault', 'fire'], 64, /--fault takes silent-service, none; got 'fire'/],
+    [
+      'a bad fault of the demo',
+      ['demo', '--fault', 'fire'],
+      64,
+      /--fault takes silent-service, silent-udp, .*none; got 'fire'/,
+    ],
   ])('%s', async (_what, args, code, message) => {
     const result = await runCli(args);
     expect(result.stderr).toMatch(message);
