@@ -1,6 +1,6 @@
 // A Service that leads to a node's own pod watcher and nowhere else: what only such a one shows is hairpin and session affinity.
 import { createHash } from 'node:crypto';
-import type { Cluster, KubeObject } from '../core/cluster.ts';
+import type { Cluster, KubeObject, Ref } from '../core/cluster.ts';
 import type { Runner } from '../core/driver.ts';
 import { ApiError } from '../core/errors.ts';
 import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
@@ -27,13 +27,8 @@ export async function ensureProbeService(run: Runner, node: string): Promise<Own
       sessionAffinityConfig: { clientIP: { timeoutSeconds: AFFINITY_SECONDS } },
     },
   };
-  const { name } = service.metadata;
-  // One that a killed run left, or our own create, answered late and retried, will do.
-  const there =
-    (await createdNow(run.cluster, service)) ??
-    (await run.cluster.get({ kind: 'Service', namespace: NAMESPACE, name }));
-  if (!there) throw new Error(`Service ${name} was deleted as soon as it was made`);
-  return { name: `${NAMESPACE}/${name}`, address: there.spec.clusterIP };
+  const { metadata: made, spec } = await createFresh(run.cluster, service);
+  return { name: `${NAMESPACE}/${made.name}`, address: spec.clusterIP };
 }
 
 /** The Service leads to the pod at `address`, to both its ports: a slice of its own for each, for a slice has one list of ports. */
@@ -51,10 +46,7 @@ export async function leadTo(run: Runner, node: string, address: string): Promis
       ports: [{ name: PORT_NAME, port, protocol: 'TCP' }],
       endpoints: [{ addresses: [address], conditions: { ready: true }, nodeName: node }],
     };
-    if (await createdNow(run.cluster, slice)) continue;
-    // That of a watcher that is gone leads to nobody.
-    await run.cluster.delete({ kind: 'EndpointSlice', namespace: NAMESPACE, name: slice.metadata.name });
-    await createdNow(run.cluster, slice);
+    await createFresh(run.cluster, slice);
   }
 }
 
@@ -69,12 +61,13 @@ function metadata(run: Runner, name: string, labels: Record<string, string> = {}
   return { name, namespace: NAMESPACE, labels: { ...labels, [LABEL_PART]: PARTS.probe, [LABEL_RUN]: run.id } };
 }
 
-/** The object as the server has made it; undefined when it was there already. */
-async function createdNow(cluster: Cluster, object: KubeObject): Promise<KubeObject | undefined> {
+/** Creates it; one of the same name, left by a run that was killed and leading to nobody, is removed first. */
+async function createFresh(cluster: Cluster, object: KubeObject): Promise<KubeObject> {
   try {
     return await cluster.create(object);
   } catch (error) {
-    if (error instanceof ApiError && error.reason === 'AlreadyExists') return undefined;
-    throw error;
+    if (!(error instanceof ApiError) || error.reason !== 'AlreadyExists') throw error;
   }
+  await cluster.delete({ kind: object.kind as Ref['kind'], namespace: NAMESPACE, name: object.metadata.name });
+  return cluster.create(object);
 }

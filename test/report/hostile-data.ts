@@ -88,8 +88,14 @@ const report = preflightReport({
   to: 'nftables',
   judgements,
 });
-const traffic = { attempted: 3, failed: 1, keptBroken: 0, failedByService: new Map([['shop/web', 1]]) };
-const demo = { plan, there: events, back: events, traffic, broken: { service: 'shop/web', node: 'n1' } };
+const traffic = {
+  udp: { failed: 0 },
+  attempted: 3,
+  failed: 1,
+  keptBroken: 0,
+  failedByService: new Map([['shop/web', 1]]),
+};
+const demo = { plan, there: events, back: events, traffic, broken: { what: 'shop/web', node: 'n1', failed: 3 } };
 const path = (outcome: ServicePath['outcome']): ServicePath => ({
   key: 'k',
   client: 'pod',
