@@ -1,9 +1,11 @@
 // The main job with exactly the rights that `proxyctl rbac` prints, and not one more than it needs.
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { MAKING_NAMESPACE, type Purpose, questions, rulesFor } from '../../src/core/access.ts';
 import type { Access, Kind, KubeObject } from '../../src/core/cluster.ts';
 import { NAMESPACE } from '../../src/core/names.ts';
+import { OWN_PORT } from '../../src/core/probe-service.ts';
 import { type Asked, Authorizer } from '../../src/sim/sim.ts';
 import { type RunningCli, runCli, startCli, tempFile } from '../cli/run-cli.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from './embedded-testbed.ts';
@@ -108,7 +110,9 @@ describe('rights for verify', () => {
       const result = await as(bed, 'verify')('verify').result;
       expect(uncovered(roles, 'verify', requests.values()), NO_RULE).toEqual([]);
       expect(result.code, result.stderr).toBe(0);
-      const left = (['Pod', 'Lease', 'ConfigMap'] as const).flatMap(kind => bed.sim.store.list(kind, NAMESPACE));
+      const left = (['Pod', 'Service', 'EndpointSlice', 'Lease', 'ConfigMap'] as const).flatMap(kind =>
+        bed.sim.store.list(kind, NAMESPACE),
+      );
       expect(left.map(object => object.metadata.name)).toEqual(['kube-root-ca.crt']);
     }
     expect(unneeded(roles, 'verify', requests.values()), NO_REQUEST).toEqual([]);
@@ -120,6 +124,7 @@ describe('rights for verify', () => {
 
 /** What a verification that was killed leaves in a namespace that was given to it. */
 function leftovers(): KubeObject[] {
+  const probeName = (node: string) => `probe-${createHash('sha256').update(node).digest('hex').slice(0, 12)}`;
   const labels = { 'proxyctl.dev/part': 'targets' };
   return [
     {
@@ -133,6 +138,20 @@ function leftovers(): KubeObject[] {
       kind: 'ConfigMap',
       metadata: { name: 'proxyctl-targets', namespace: NAMESPACE, labels },
       data: { 'targets.json': '{}' },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: {
+        name: probeName(bed.sim.nodes[0]?.name ?? ''),
+        namespace: NAMESPACE,
+        labels: { 'proxyctl.dev/part': 'probe' },
+      },
+      spec: {
+        ports: [{ name: 'echo', port: OWN_PORT, protocol: 'TCP', targetPort: 'echo' }],
+        sessionAffinity: 'ClientIP',
+        sessionAffinityConfig: { clientIP: { timeoutSeconds: 3600 } },
+      },
     },
   ];
 }
