@@ -38,6 +38,10 @@ function explain(error: unknown, verbose: boolean): number {
     if (verbose && error.cause) console.error(escapeText(String(error.cause)));
     return error.exitCode;
   }
+  if (error instanceof RangeError && error.message.includes('call stack')) {
+    console.error('proxyctl: the cluster, or a file, holds data that is nested too deeply to be read');
+    return EXIT.unreachable;
+  }
   const message = error instanceof Error ? error.message : String(error);
   console.error(`proxyctl: this is our fault, please report it: ${escapeText(message)}`);
   if (verbose && error instanceof Error)

@@ -17,8 +17,9 @@ import { LABEL_SIMULATED } from '../core/names.ts';
 import { followLog, type LogSource } from './follow-log.ts';
 import { type ApiRequest, Http, type HttpTuning, isApiError, TUNING } from './http.ts';
 import { type Env, loadKubeconfig } from './kubeconfig.ts';
+import { isRecord } from './kubeconfig-file.ts';
 import { list } from './list.ts';
-import { parseBody } from './parse-body.ts';
+import { parseBody, parseRecord } from './parse-body.ts';
 import { watchObjects } from './watch.ts';
 
 export interface ConnectOptions {
@@ -59,7 +60,7 @@ export async function connect(options: ConnectOptions): Promise<Cluster> {
 
 async function identify(http: Http, server: string, context: string): Promise<ClusterIdentity> {
   // A wrong address should be told soon: the first request is not tried as often as those of a run.
-  const version = parseBody(
+  const version = parseRecord(
     await http.request({ method: 'GET', path: '/version', retry: 'any', tries: 2 }),
     '/version',
   );
@@ -173,7 +174,8 @@ async function can(http: Http, access: Access): Promise<boolean> {
     ...(access.name === undefined ? {} : { name: access.name }),
   };
   const body = { apiVersion: 'authorization.k8s.io/v1', kind: 'SelfSubjectAccessReview', spec: { resourceAttributes } };
-  return parseBody(await http.request({ method: 'POST', path, body, retry: 'any' }), path).status?.allowed === true;
+  const { status } = parseRecord(await http.request({ method: 'POST', path, body, retry: 'any' }), path);
+  return isRecord(status) && status.allowed === true;
 }
 
 function pathOf(kind: Kind, namespace: string | undefined, name?: string): string {

@@ -1,5 +1,6 @@
 // What went wrong on the way to the API server or in its answer, as one line for people. No header or token goes into one.
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
+import { AnswerTooLarge, MOST_BYTES } from './answer.ts';
 import { errorCode, isRecord } from './kubeconfig-file.ts';
 
 /** Names the cluster in messages. */
@@ -38,11 +39,18 @@ const KINDS_OF_TROUBLE: Readonly<Record<string, Trouble>> = {
   UND_ERR_BODY_TIMEOUT: { unsent: false, lasting: false, what: 'no answer in time', hint: NETWORK },
 };
 const DEADLINE: Trouble = { unsent: false, lasting: false, what: 'no answer in time', hint: NETWORK };
+const TOO_LARGE: Trouble = {
+  unsent: false,
+  lasting: true,
+  what: `its answer is larger than ${MOST_BYTES >> 20} MB`,
+  hint: 'is the server in the kubeconfig a Kubernetes API?',
+};
 const TLS_CODE = /^(CERT_|ERR_TLS|ERR_SSL|ERR_OSSL|EPROTO|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|HOSTNAME_MISMATCH)/;
 
 /** Reads a transport error of undici, of a socket or of a deadline. */
 export function troubleOf(error: unknown): Trouble {
   if (error instanceof Error && error.name === 'TimeoutError') return DEADLINE;
+  if (error instanceof AnswerTooLarge) return TOO_LARGE;
   const code = innerCode(error);
   const known = KINDS_OF_TROUBLE[code];
   if (known) return known;
@@ -66,15 +74,22 @@ export function unreachable(where: Where, trouble: Trouble, cause: unknown): Pro
 }
 
 /** The server's answer as an error. `body` is its Status object, or whatever a proxy in between had to say. */
-export function refusal(where: Where, status: number, body: string): ApiError {
+export function refusal(where: Where, status: number, body: string, location?: string): ApiError {
   const said = statusObject(body);
   const reason = said.reason ?? REASONS[status] ?? '';
   if (status === 401) {
     const message = `credentials refused by ${where.server} (context ${where.context}); log in again or check the user in the kubeconfig`;
     return new ApiError(message, status, reason);
   }
-  const message = said.message ?? `${where.server} answered with HTTP ${status}`;
+  const message = said.message ?? `${where.server} answered with HTTP ${status}${elsewhere(location)}`;
   return new ApiError(status === 403 ? forbidden(message) : message, status, reason);
+}
+
+/** A redirect is not followed: what is there would get our credentials. Only the host is told, for the rest may be a secret. */
+function elsewhere(location: string | undefined): string {
+  if (location === undefined) return '';
+  const host = URL.parse(location)?.host ?? '';
+  return `, a redirect${host === '' ? '' : ` to ${host}`}, which is not followed; is the server in the kubeconfig a Kubernetes API?`;
 }
 
 const REASONS: Readonly<Record<number, string>> = {

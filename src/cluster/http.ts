@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import { ApiError, ProxyctlError } from '../core/errors.ts';
+import { textOf } from './answer.ts';
 import { type CredentialSource, type Credentials, credentialSource } from './credentials.ts';
 import { type Dispatchers, dispatcherSource } from './dispatcher.ts';
 import { refusal, type Trouble, troubleOf, unreachable } from './failure.ts';
@@ -58,7 +59,9 @@ type Sent = Pick<ApiRequest, 'method' | 'path' | 'body' | 'contentType'>;
 type Limits = Pick<Dispatcher.RequestOptions, 'signal' | 'headersTimeout' | 'bodyTimeout'>;
 
 /** What one try gave: an answer, or why there is none. */
-type Try = { status: number; body: string; retryAfter: string | undefined } | { trouble: Trouble; cause: unknown };
+type Try =
+  | { status: number; body: string; retryAfter: string | undefined; location?: string }
+  | { trouble: Trouble; cause: unknown };
 
 export interface HttpOptions {
   readonly env: Env;
@@ -123,7 +126,7 @@ export class Http {
       try {
         const answer = await this.send(who, { method: 'GET', path }, 'streams', limits);
         if (answer.statusCode >= 300) {
-          const body = await answer.body.text();
+          const body = await textOf(answer.body, answer.statusCode);
           if (answer.statusCode === 401 && !refreshed && this.credentials.refresh(who)) continue;
           throw refusal(this.loaded, answer.statusCode, body);
         }
@@ -149,7 +152,9 @@ export class Http {
       const answer = await this.send(who, request, 'requests', { signal });
       const after = answer.headers['retry-after'];
       const retryAfter = Array.isArray(after) ? after[0] : after;
-      return { status: answer.statusCode, body: await answer.body.text(), retryAfter };
+      const to = answer.headers.location;
+      const body = await textOf(answer.body, answer.statusCode);
+      return { status: answer.statusCode, body, retryAfter, ...(typeof to === 'string' ? { location: to } : {}) };
     } catch (cause) {
       return { trouble: troubleOf(cause), cause };
     }
@@ -173,7 +178,7 @@ export class Http {
 
   private errorOf(got: Try): ProxyctlError {
     return 'status' in got
-      ? refusal(this.loaded, got.status, got.body)
+      ? refusal(this.loaded, got.status, got.body, got.location)
       : unreachable(this.loaded, got.trouble, got.cause);
   }
 }

@@ -1,8 +1,11 @@
 // One kubeconfig file, read and checked; and several of them merged as kubectl does.
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { LineCounter, parseDocument } from 'yaml';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
+
+/** With certificates and keys in it a kubeconfig of a hundred clusters is not as large. */
+const MOST_BYTES = 8 << 20;
 
 /** A named cluster, user or context, with the file that it came from. */
 export interface Entry {
@@ -35,8 +38,9 @@ export function besideFile(file: string, path: string): string {
 export async function readKubeconfigFile(file: string): Promise<KubeconfigFile | undefined> {
   let text: string;
   try {
-    text = await readFile(file, 'utf8');
+    text = await readAtMost(file, MOST_BYTES);
   } catch (error) {
+    if (error instanceof ProxyctlError) throw error;
     const code = errorCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw usageError(`kubeconfig ${file} cannot be read: ${code}`, error);
@@ -53,7 +57,7 @@ export function errorCode(error: unknown): string {
 /** @throws ProxyctlError 64 naming file, line and column, never the content, which may be a secret. */
 export function parseKubeconfig(file: string, text: string): KubeconfigFile {
   const lines = new LineCounter();
-  const document = parseDocument(text, { prettyErrors: false, lineCounter: lines });
+  const document = parsed(file, text, lines);
   const [error] = document.errors;
   if (error) {
     const { line, col } = lines.linePos(error.pos[0]);
@@ -77,6 +81,28 @@ export function parseKubeconfig(file: string, text: string): KubeconfigFile {
     contexts: entries(file, root, 'contexts', 'context'),
     ...(typeof current === 'string' && current !== '' ? { currentContext: current } : {}),
   };
+}
+
+/** The parser descends recursively. */
+function parsed(file: string, text: string, lineCounter: LineCounter): ReturnType<typeof parseDocument> {
+  try {
+    return parseDocument(text, { prettyErrors: false, lineCounter });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw usageError(`kubeconfig ${file}: is nested too deeply`);
+  }
+}
+
+/** A pipe is read as well; a device without end is not. */
+async function readAtMost(file: string, most: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of createReadStream(file)) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > most) throw usageError(`kubeconfig ${file}: is larger than the ${most >> 20} MB that are read`);
+  }
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 function entries(file: string, root: Record<string, unknown>, list: string, field: string): Entry[] {

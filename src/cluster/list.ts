@@ -1,13 +1,16 @@
 // LIST, page by page.
 import { KINDS, type Kind, type KubeObject, type ListOptions } from '../core/cluster.ts';
 import { type Http, isApiError } from './http.ts';
-import { parseBody } from './parse-body.ts';
+import { isRecord } from './kubeconfig-file.ts';
+import { asObject, parseRecord, unlike } from './parse-body.ts';
 
 const PAGE = 500;
+/** A million objects. */
+const MOST_PAGES = 2_000;
 
 interface Page {
   readonly metadata?: { readonly continue?: string; readonly resourceVersion?: string };
-  readonly items?: readonly KubeObject[] | null;
+  readonly items: readonly KubeObject[];
 }
 
 /** The query of a list or watch. */
@@ -27,13 +30,28 @@ export async function* pages(
 ): AsyncGenerator<Page> {
   const query = selectors(options);
   query.set('limit', String(PAGE));
-  for (;;) {
+  for (let n = 1; n <= MOST_PAGES; n++) {
     const asked = { method: 'GET', path: `${path}?${query}`, retry: 'any', ...(signal ? { signal } : {}) } as const;
-    const page = parseBody<Page>(await http.request(asked), path);
+    const page = pageOf(await http.request(asked), path);
     yield page;
     if (!page.metadata?.continue) return;
     query.set('continue', page.metadata.continue);
   }
+  throw unlike(path, 'has no end');
+}
+
+function pageOf(body: string, path: string): Page {
+  const { metadata, items } = parseRecord(body, path);
+  // A list of nothing may say null; one that says nothing at all is none.
+  if (items !== null && !Array.isArray(items)) throw unlike(path, 'is no list');
+  const { continue: more, resourceVersion: version } = isRecord(metadata) ? metadata : {};
+  return {
+    items: (items ?? []).map((item: unknown) => asObject(item, path)),
+    metadata: {
+      ...(typeof more === 'string' ? { continue: more } : {}),
+      ...(typeof version === 'string' ? { resourceVersion: version } : {}),
+    },
+  };
 }
 
 /** Every object. When the server forgets the state once, once more from the beginning, without repeating. */
@@ -47,7 +65,7 @@ export async function* list(
   for (let restarted = false; ; restarted = true) {
     try {
       for await (const page of pages(http, path, options)) {
-        for (const item of page.items ?? []) {
+        for (const item of page.items) {
           const key = item.metadata.uid ?? `${item.metadata.namespace}/${item.metadata.name}`;
           if (seen.has(key)) continue;
           seen.add(key);

@@ -1,10 +1,11 @@
 // WATCH: a list, then its changes from where it ended, for as long as anybody wants.
-import type { Kind, KubeObject, ListOptions, WatchSink } from '../core/cluster.ts';
+import type { Kind, ListOptions, WatchSink } from '../core/cluster.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
 import { type Http, isApiError, pause } from './http.ts';
+import { isRecord } from './kubeconfig-file.ts';
 import { Lines } from './lines.ts';
 import { pages, selectors, whole } from './list.ts';
-import { parseBody } from './parse-body.ts';
+import { asObject, parseRecord } from './parse-body.ts';
 
 export interface WatchSource {
   readonly path: string;
@@ -56,7 +57,7 @@ async function listAll({ http, path, kind, options, sink, signal }: Watch): Prom
   let version: string | undefined;
   for await (const page of pages(http, path, options, signal)) {
     version ??= page.metadata?.resourceVersion;
-    for (const item of page.items ?? []) sink.object(whole(item, kind));
+    for (const item of page.items) sink.object(whole(item, kind));
   }
   if (version === undefined) throw new ProxyctlError(`the list of ${path} has no version`, EXIT.unreachable);
   sink.listed();
@@ -79,16 +80,19 @@ async function follow(watch: Watch): Promise<void> {
   }
 }
 
-interface WatchEvent {
-  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK' | 'ERROR';
-  readonly object: KubeObject & { code?: number; reason?: string; message?: string };
-}
-
 /** @throws ApiError for the server's own ERROR, 410 when it has forgotten the version. */
 function take(watch: Watch, line: string): void {
-  const { type, object } = parseBody<WatchEvent>(line, watch.path);
-  if (type === 'ERROR') throw new ApiError(String(object.message), object.code ?? 500, object.reason ?? '');
-  if (type === 'DELETED') watch.sink.gone(whole(object, watch.kind));
-  else if (type !== 'BOOKMARK') watch.sink.object(whole(object, watch.kind));
+  const event = parseRecord(line, watch.path);
+  const said = isRecord(event.object) ? event.object : {};
+  if (event.type === 'ERROR')
+    throw new ApiError(String(said.message).slice(0, 500), Number(said.code) || 500, String(said.reason ?? ''));
+  if (event.type === 'BOOKMARK') {
+    const { metadata } = said;
+    if (isRecord(metadata)) watch.version = String(metadata.resourceVersion ?? watch.version);
+    return;
+  }
+  const object = asObject(said, watch.path);
+  if (event.type === 'DELETED') watch.sink.gone(whole(object, watch.kind));
+  else watch.sink.object(whole(object, watch.kind));
   watch.version = object.metadata.resourceVersion ?? watch.version;
 }

@@ -114,5 +114,7 @@ function wordsFor(code: string, message: string): string {
   if (code === 'MULTIPLE_DOCS') return 'a second document begins here; one is read';
   if (code === 'TAG_RESOLVE_FAILED') return 'tags (!) are not read';
   if (code === 'NON_STRING_KEY') return 'a key must be text: put it in quotes';
+  // The parser has caught its own overflow.
+  if (message.includes('call stack')) return 'is nested too deeply';
   return `is not YAML: ${message}`;
 }

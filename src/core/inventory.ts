@@ -144,6 +144,11 @@ export const Inventory = z.strictObject({
 });
 export type Inventory = z.infer<typeof Inventory>;
 
+/** Ready endpoints of a Service on a node. Names are whatever a cluster has, `constructor` too. */
+export function readyOn({ readyByNode }: Pick<ServiceFacts, 'readyByNode'>, node: string): number {
+  return Object.hasOwn(readyByNode, node) ? (readyByNode[node] ?? 0) : 0;
+}
+
 /** `namespace/name`. */
 export function serviceKey(service: { namespace: string; name: string }): string {
   return `${service.namespace}/${service.name}`;

@@ -1,7 +1,7 @@
 // What stops working on a node because the modes differ, and not because something broke.
 // Source: kube-proxy 1.36 pkg/proxy/{iptables,ipvs,nftables}/proxier.go and cmd/kube-proxy/app/server_linux.go.
 import type { Look, NodeInFlip } from './gate.ts';
-import { type ServiceFacts, serviceKey } from './inventory.ts';
+import { readyOn, type ServiceFacts, serviceKey } from './inventory.ts';
 import type { Vantage } from './observation.ts';
 import { addressOfTarget, kindOfTarget, LOOPBACK, type ProbeKind, serviceOfTarget } from './probe-kind.ts';
 
@@ -94,8 +94,8 @@ function primaryAddresses({ inventory }: Wishes, { name }: NodeInFlip): Set<stri
   return new Set(firsts.filter(a => a !== undefined));
 }
 
-function isLocal({ readyByNode }: ServiceFacts, { name }: NodeInFlip): boolean {
-  return (readyByNode[name] ?? 0) > 0;
+function isLocal(service: ServiceFacts, { name }: NodeInFlip): boolean {
+  return readyOn(service, name) > 0;
 }
 
 function isClusterIP(kind: ProbeKind): boolean {

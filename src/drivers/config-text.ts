@@ -1,4 +1,5 @@
 import { parseDocument } from 'yaml';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
 
 export interface ConfigEdit {
   path: readonly string[];
@@ -13,12 +14,22 @@ export function editConfig(text: string, edits: readonly ConfigEdit[]): string {
   return text.endsWith('\n') ? edited : edited.replace(/\n$/, '');
 }
 
-/** The KubeProxyConfiguration as plain data. Throws on text that is no mapping. */
+/** The KubeProxyConfiguration as plain data. @throws ProxyctlError 20 for text that is no mapping: anybody may have edited it. */
 export function parseConfig(text: string): Record<string, unknown> {
-  const document = parseDocument(text, { stringKeys: true });
-  const data: unknown = document.toJS({ maxAliasCount: 0 });
-  if (document.errors.length > 0 || typeof data !== 'object' || data === null || Array.isArray(data)) {
-    throw new Error('not a YAML mapping');
+  const data = plainData(text);
+  if (typeof data === 'object' && data !== null && !Array.isArray(data)) return { ...data };
+  const message =
+    "kube-proxy's configuration is no YAML mapping that can be read; mend it in the ConfigMap that --config names";
+  throw new ProxyctlError(message, EXIT.findings);
+}
+
+/** Undefined for what is not YAML, has aliases or is nested too deeply. */
+function plainData(text: string): unknown {
+  try {
+    const document = parseDocument(text, { stringKeys: true });
+    return document.errors.length > 0 ? undefined : document.toJS({ maxAliasCount: 0 });
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof ReferenceError) return undefined;
+    throw error;
   }
-  return { ...data };
 }

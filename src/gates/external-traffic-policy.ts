@@ -1,6 +1,6 @@
 import { leaves, nodesInScope, unknownMode } from '../core/evidence.ts';
 import { defineGate, type Finding } from '../core/gate.ts';
-import { serviceKey } from '../core/inventory.ts';
+import { readyOn, serviceKey } from '../core/inventory.ts';
 import { few } from '../core/words.ts';
 
 /** Only ipvs lacks the short way from within the cluster to a load balancer address under externalTrafficPolicy: Local. */
@@ -18,7 +18,7 @@ export const externalTrafficPolicy = defineGate({
           s.externalTrafficPolicy === 'Local' &&
           (s.loadBalancerIPs.length > 0 || s.externalIPs.length > 0),
       )
-      .map(s => ({ key: serviceKey(s), without: nodes.filter(name => (s.readyByNode[name] ?? 0) === 0) }))
+      .map(s => ({ key: serviceKey(s), without: nodes.filter(name => readyOn(s, name) === 0) }))
       .filter(s => s.without.length > 0);
   },
   judge(services, look) {

@@ -1,6 +1,6 @@
 import { leaves, nodesInScope, unknownMode } from '../core/evidence.ts';
 import { defineGate, type Finding } from '../core/gate.ts';
-import { type ServiceFacts, serviceKey } from '../core/inventory.ts';
+import { readyOn, type ServiceFacts, serviceKey } from '../core/inventory.ts';
 import { count, few } from '../core/words.ts';
 
 /** ipvs serves such a Service from all endpoints when it is also reached from outside; the other modes keep the promise and drop. */
@@ -13,7 +13,7 @@ export const internalTrafficPolicy = defineGate({
     const nodes = nodesInScope(look).map(n => n.name);
     return look.inventory.services
       .filter(s => s.proxied && s.internalTrafficPolicy === 'Local' && isReachedFromOutside(s))
-      .map(s => ({ key: serviceKey(s), without: nodes.filter(name => (s.readyByNode[name] ?? 0) === 0) }))
+      .map(s => ({ key: serviceKey(s), without: nodes.filter(name => readyOn(s, name) === 0) }))
       .filter(s => s.without.length > 0);
   },
   judge(services, look) {

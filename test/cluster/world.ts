@@ -95,7 +95,8 @@ export async function inventoryOf(world: World, prepare: (api: ApiServer) => voi
     'proxy-config': { metadata: { uid: 'cm' }, data: { 'config.conf': CONFIG, 'kubeconfig.conf': KUBECONFIG } },
   };
   for (const [name, json] of Object.entries(configMaps)) {
-    api.on(`GET /api/v1/namespaces/${SYSTEM}/configmaps/${name}`, () => ({ json }));
+    const whole = { ...json, metadata: { name, ...json.metadata } };
+    api.on(`GET /api/v1/namespaces/${SYSTEM}/configmaps/${name}`, () => ({ json: whole }));
   }
   for (const [name, text] of Object.entries(world.logs ?? {})) {
     api.on(`GET /api/v1/namespaces/${SYSTEM}/pods/${name}/log`, ({ query }) => ({
