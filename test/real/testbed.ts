@@ -78,7 +78,7 @@ async function probe(pod: string, ...args: string[]): Promise<Probed> {
 }
 
 /** One probe tells only when its time is over, so they follow one another in segments of this length. */
-const SEGMENT = '90s';
+const SEGMENT = '60s';
 /** Three nodes share two processors: what asks more often, or waits less, measures their load. A SYN that met no rules stays dead. */
 const PATIENCE = ['-for', SEGMENT, '-timeout', '3s', '-every'];
 const TCP = ['-target', '10.96.0.100:80', ...PATIENCE];
