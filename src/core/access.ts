@@ -104,7 +104,7 @@ const LOOKING: readonly Rule[] = [
   { ...core('pods', 'get', 'create', 'delete'), ...OWN },
   { ...core('pods/log', 'get'), ...OWN },
   { ...core('configmaps', 'get', 'create', 'patch', 'delete'), ...OWN },
-  { ...core('services', 'get', 'create', 'delete'), ...OWN },
+  { ...core('services', 'create', 'delete'), ...OWN },
   { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: ['create', 'delete'], ...OWN },
   { group: 'coordination.k8s.io', resource: 'leases', verbs: ['create'], ...OWN },
   { group: 'coordination.k8s.io', resource: 'leases', verbs: ['patch', 'delete'], ...OWN, names: [LEASE] },

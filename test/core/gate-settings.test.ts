@@ -111,7 +111,7 @@ describe('settingsMistake', () => {
 
   it('refuses moments that a gate does not have', () => {
     expect(mistake({ residue: { moments: ['after-node', 'preflight'] } })).toMatch(
-      /is no moment of this gate; it has after-node$/,
+      /is no moment of this gate; it has after-node, verify$/,
     );
   });
 

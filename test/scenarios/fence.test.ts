@@ -97,7 +97,7 @@ describe.concurrent('a runner that is stopped, superseded and woken', () => {
     first.signal('SIGCONT');
     const woken = await first.result;
     expect(accepted.length).toBeLessThanOrEqual(1);
-    expect(accepted.filter(({ verb, name }) => verb !== 'create' || !/^watch-/.test(name ?? ''))).toEqual([]);
+    expect(accepted.filter(({ verb, name }) => verb !== 'create' || !/^(watch|probe)-/.test(name ?? ''))).toEqual([]);
     expect(woken.code, woken.stderr).toBe(25);
     expect(woken.stderr).toMatch(/took this run over|took over this run/);
     await migrated(bed, 'nftables');

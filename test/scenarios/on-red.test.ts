@@ -60,7 +60,8 @@ describe.concurrent('a gate that fails on the last node of a batch', () => {
   });
 
   it('batch: puts the batch back, last node first, and no other', { timeout: TIMEOUT }, async context => {
-    const settings = 'settings: { kernel-rules: { onRed: batch } }';
+    // Rules and probes tell of it, whichever looks first.
+    const settings = 'settings: { kernel-rules: { onRed: batch }, service-probes: { onRed: batch } }';
     const { bed, code, modes, events } = await redOnTheLast(context, settings);
     expect([code, ...modes]).toEqual([22, 'nftables', 'iptables', 'iptables', 'iptables']);
     expect(backAgain(events)).toHaveLength(2);
