@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Cluster, KubeObject } from '../core/cluster.ts';
 import type { RunContext } from '../core/driver.ts';
 import { ApiError } from '../core/errors.ts';
-import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
+import { LABEL_PART, LABEL_RUN, LEASE, NAMESPACE, PARTS } from '../core/names.ts';
 import { emptyView, type NodeView, observe } from '../core/node-view.ts';
 import { type ProbeTargets, parseObservation } from '../core/observation.ts';
 import { isMade } from '../core/own-namespace.ts';
@@ -116,11 +116,15 @@ function lookPod({ id, image, trace = [] }: Looking, node: string): KubeObject {
   return pod;
 }
 
-/** Our namespace away, unless it was given to us. */
+/** Our namespace away, or only our Lease where the namespace was given to us. */
 async function leave({ cluster, waitFor }: Looking): Promise<void> {
   const ref = { kind: 'Namespace' as const, name: NAMESPACE };
   const namespace = await cluster.get(ref);
-  if (!namespace || !isMade(namespace)) return;
+  if (!namespace) return;
+  if (!isMade(namespace)) {
+    await cluster.delete({ kind: 'Lease', namespace: NAMESPACE, name: LEASE });
+    return;
+  }
   await cluster.delete(ref);
   await waitFor(`namespace ${NAMESPACE} to go`, GONE_SECONDS, async () =>
     (await cluster.get(ref)) ? undefined : true,
