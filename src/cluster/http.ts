@@ -51,7 +51,7 @@ export interface ApiRequest {
   readonly retry: 'any' | 'unsent';
   /** Fewer tries than usual. */
   readonly tries?: number;
-  /** Ends the try in hand; no other one follows when `tries` is 1. */
+  /** Ends the try in hand; no other one follows. */
   readonly signal?: AbortSignal;
 }
 
@@ -105,10 +105,12 @@ export class Http {
         continue;
       }
       const left = tuning.budgetMs - (Date.now() - began);
-      if (n >= (asked.tries ?? tuning.tries) || left <= 0 || this.closed.aborted || !mayRetry(asked, got)) {
+      const over = this.closed.aborted || asked.signal?.aborted === true;
+      if (n >= (asked.tries ?? tuning.tries) || left <= 0 || over || !mayRetry(asked, got)) {
         throw this.errorOf(got);
       }
-      await pause(Math.min(waitMs(n, got, tuning.backoffMs), left), this.closed);
+      const ends = asked.signal ? AbortSignal.any([this.closed, asked.signal]) : this.closed;
+      await pause(Math.min(waitMs(n, got, tuning.backoffMs), left), ends);
     }
   }
 

@@ -3,11 +3,16 @@ import { EXIT, type ExitCode, ProxyctlError } from '../core/errors.ts';
 import type { RunEvent, RunOutcome } from '../core/journal.ts';
 import { showProgress } from '../report/progress.ts';
 import { summaryText } from '../report/run-text.ts';
-import type { Engine } from '../run/engine.ts';
+import { type Engine, Halt, stopPoint } from '../run/engine.ts';
 import type { Held } from '../run/lease.ts';
+import { GO_ON_OR_BACK } from '../run/on-red.ts';
 import { type Ending, phase } from '../run/phase.ts';
+import type { Steering } from '../run/steering.ts';
 import type { CommandIo } from './io.ts';
 import { openedEvent, openRun, type RunOptions, writeTargets } from './session.ts';
+
+/** Time to remove watchers after a second Ctrl-C. */
+const KILLED_MS = 5_000;
 
 const CODES: Record<RunOutcome, ExitCode> = {
   done: EXIT.done,
@@ -55,19 +60,22 @@ async function journaled(
   });
   const progress = showProgress(journal, { stream: process.stderr, tty: io.interactive, color: io.options.color });
   let ending: Ending = { outcome: 'failed', reason: 'ended before it began', next: '' };
+  journal.failed.addEventListener('abort', () => {
+    journal.append({ event: 'note', text: `${journal.failed.reason.message}; the run stops at the next safe point` });
+  });
+  closeWhenKilled(options);
   try {
     journal.append(openedEvent(options));
+    stopPoint(engine);
     steering.start();
     ending = await perform(engine);
     if (ending.outcome === 'halted' || ending.outcome === 'stopped') await refuseSuperseded(options.held);
     return { code: CODES[ending.outcome], events, ending };
   } catch (error) {
-    const reason = reasonOf(options.held.lost.aborted ? options.held.lost.reason : error);
-    const next = "'proxyctl status' tells where it stands, 'proxyctl rollback' brings it back";
-    ending = { outcome: engine.run.signal.aborted ? 'stopped' : 'failed', reason, next };
+    ending = endingOf(error, options, steering);
     // An aborted wait says only that it was; who took over is said by the Lease.
     options.held.lost.throwIfAborted();
-    if (engine.run.signal.aborted) return { code: EXIT.stopped, events, ending };
+    if (error instanceof Halt || options.kill.aborted) return { code: CODES[ending.outcome], events, ending };
     throw error;
   } finally {
     journal.append({ event: 'run-closed', outcome: ending.outcome, reason: ending.reason, next: ending.next });
@@ -89,6 +97,22 @@ async function refuseSuperseded(held: Held): Promise<void> {
     if (!(error instanceof ProxyctlError)) throw error;
   }
   held.lost.throwIfAborted();
+}
+
+/** The second Ctrl-C does not wait for a server that is away: what removes the watchers gets a moment, no more. */
+function closeWhenKilled({ kill, cluster }: RunOptions): void {
+  kill.addEventListener('abort', () => {
+    AbortSignal.timeout(KILLED_MS).addEventListener('abort', () => cluster.close());
+  });
+}
+
+function endingOf(error: unknown, { held, kill }: RunOptions, steering: Steering): Ending {
+  if (held.lost.aborted)
+    return { outcome: 'stopped', reason: reasonOf(held.lost.reason), next: "'proxyctl status' tells where it stands" };
+  if (error instanceof Halt) return { outcome: error.outcome, reason: error.message, next: GO_ON_OR_BACK };
+  const next = "'proxyctl status' tells where it stands, 'proxyctl resume' goes on, 'proxyctl rollback' brings it back";
+  if (!kill.aborted) return { outcome: 'failed', reason: reasonOf(error), next };
+  return { outcome: 'stopped', reason: `${reasonOf(kill.reason)}; in hand was: ${steering.state}`, next };
 }
 
 function reasonOf(error: unknown): string {

@@ -196,7 +196,7 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     reach: reachOf(inventory, plan.playbook),
     outside: makeOutside(process.env, signal),
     watcherImage: watcherImageOf(options.watcherImage),
-    stop: AbortSignal.any([options.stop, steering.stop]),
+    stop: AbortSignal.any([options.stop, steering.stop, journal.failed]),
     pausePoint: () => steering.pausePoint(engine.stop),
     adjustment: () => steering.adjustment,
     lookAgain: () => inventoryOf(cluster),

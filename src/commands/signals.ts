@@ -1,16 +1,26 @@
-/** Ctrl-C in two stages: the first asks for a stop at the next safe point, the second stops now. */
+import { Halt } from '../run/engine.ts';
+
+export interface Signals {
+  /** Aborts at the first signal; the reason is a Halt. */
+  readonly stop: AbortSignal;
+  /** Aborts at the second Ctrl-C or SIGTERM. */
+  readonly kill: AbortSignal;
+  off(): void;
+}
+
+/** Ctrl-C in two stages: the first asks for a stop at the next safe point, the second stops now. A lost terminal only asks. */
 export function signals(
   say: (text: string) => void,
   first = 'stopping at the next safe point; once more stops at once and leaves the node in hand between two modes, serving',
-): { stop: AbortSignal; kill: AbortSignal; off(): void } {
+): Signals {
   const stop = new AbortController();
   const kill = new AbortController();
   const on = (signal: NodeJS.Signals) => {
     if (!stop.signal.aborted) {
-      stop.abort();
+      stop.abort(new Halt('stopped', `stopped by ${signal}`));
       say(`${signal}: ${first}`);
-    } else {
-      kill.abort(new Error('stopped at once by the operator'));
+    } else if (signal !== 'SIGHUP') {
+      kill.abort(new Error(`stopped at once by ${signal}`));
     }
   };
   const names: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];

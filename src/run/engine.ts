@@ -16,6 +16,8 @@ import { askGates, Patience, type Standing } from './ask-gates.ts';
 export const POLL_MS = 200;
 /** Gates are asked again so that asking takes a tenth of the time, and at the latest after this: lists of large clusters are dear. */
 const LONGEST_PAUSE_MS = 10_000;
+/** A pause that lasts so much longer was none of ours. */
+const STOOD_STILL_MS = 5_000;
 /** Between two lines that say what the gates wait for. */
 const SAY_MS = 5_000;
 
@@ -109,7 +111,7 @@ export function waiter(
   advice = "see 'proxyctl status', then 'proxyctl rollback'",
 ): Runner['waitFor'] {
   return async (what, seconds, done) => {
-    const end = clock.monotonic() + seconds * 1000;
+    let end = clock.monotonic() + seconds * 1000;
     let said = false;
     for (;;) {
       signal.throwIfAborted();
@@ -120,9 +122,19 @@ export function waiter(
       }
       if (!said) journal.append({ event: 'waiting', for: what });
       said = true;
-      await clock.sleep(POLL_MS, signal);
+      if (await stoodStill(clock, POLL_MS, signal)) end = clock.monotonic() + seconds * 1000;
     }
   };
+}
+
+/**
+ * Sleeps. True when it woke so late that this process or its machine must have stood still: nobody looked meanwhile, and what is
+ * waited for has its whole time again.
+ */
+async function stoodStill(clock: Clock, ms: number, signal: AbortSignal): Promise<boolean> {
+  const begun = clock.monotonic();
+  await clock.sleep(ms, signal);
+  return clock.monotonic() - begun > ms + STOOD_STILL_MS;
 }
 
 /** What a row of looks is about, and what gates saw before it. */
@@ -170,7 +182,7 @@ export async function judgeUntilPassed(engine: Judging, options: JudgeOptions): 
   const { clock, signal } = engine.run;
   const begun = clock.monotonic();
   const standing: Standing = new Map();
-  const patience = new Patience(options, options.look().playbook, begun);
+  let patience = new Patience(options, options.look().playbook, begun);
   let redSince: number | undefined;
   let saidAt = begun;
   for (;;) {
@@ -190,7 +202,11 @@ export async function judgeUntilPassed(engine: Judging, options: JudgeOptions): 
       engine.journal.append({ event: 'waiting', ...node, for: firstOf(open, options.node) });
     }
     if (options.stoppable) stopPoint(engine);
-    await clock.sleep(Math.min(Math.max(POLL_MS, 9 * (now - asked)), LONGEST_PAUSE_MS), signal);
+    const pause = Math.min(Math.max(POLL_MS, 9 * (now - asked)), LONGEST_PAUSE_MS);
+    if (await stoodStill(clock, pause, signal)) {
+      patience = new Patience(options, options.look().playbook, clock.monotonic());
+      redSince = undefined;
+    }
   }
 }
 

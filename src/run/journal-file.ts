@@ -1,10 +1,14 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
 import type { Clock } from '../core/clock.ts';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { type Journal, type NewEvent, RunEvent } from '../core/journal.ts';
+import { Halt } from './engine.ts';
+import { isSystemError, LinesFile } from './lines-file.ts';
 
 export interface JournalFile extends Journal {
   readonly path: string;
+  /** Aborts when an event could not be written; the reason is a Halt. Events are told to listeners all the same. */
+  readonly failed: AbortSignal;
   close(): void;
 }
 
@@ -18,23 +22,38 @@ const DURABLE: ReadonlySet<RunEvent['event']> = new Set([
   'run-closed',
 ]);
 
-/** Opens the journal of a run for appending; the folder is made, readable by its owner only. */
+/** Opens the journal of a run for appending; its folder is made. @throws ProxyctlError when there is no writing there. */
 export function openJournal(path: string, run: string, clock: Clock): JournalFile {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const file = openSync(path, 'a', 0o600);
+  const file = openLines(path);
+  const failing = new AbortController();
   const listeners: ((event: RunEvent) => void)[] = [];
   return {
     run,
     path,
+    failed: failing.signal,
     append(event: NewEvent) {
       const whole = RunEvent.parse({ t: new Date(clock.now()).toISOString(), run, ...event });
-      writeSync(file, `${JSON.stringify(whole)}\n`);
-      if (DURABLE.has(whole.event)) fsyncSync(file);
+      const trouble = file.write(`${JSON.stringify(whole)}\n`, DURABLE.has(whole.event));
       for (const listener of listeners) listener(whole);
+      if (trouble) failing.abort(new Halt('halted', unwritten(path, trouble)));
     },
     subscribe: listener => void listeners.push(listener),
-    close: () => closeSync(file),
+    close: () => file.close(),
   };
+}
+
+function openLines(path: string): LinesFile {
+  try {
+    return new LinesFile(path);
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    throw new ProxyctlError(unwritten(path, cause), EXIT.halted, { cause });
+  }
+}
+
+function unwritten(path: string, { code, message }: NodeJS.ErrnoException): string {
+  const why = code === 'ENOSPC' ? 'no space is left' : code === 'EFBIG' ? 'it may not grow further' : message;
+  return `the journal ${path} cannot be written (${why}); make room, or set XDG_STATE_HOME to another place`;
 }
 
 /** The events of a journal; a torn last line is left out, a broken line before it is an error. */

@@ -60,6 +60,11 @@ export class Steering {
     return this.adjust;
   }
 
+  /** What the run does or waits for now. */
+  get state(): string {
+    return lineText(this.line);
+  }
+
   /** Looks at the Lease until it is closed. */
   start(): void {
     this.looking = this.look();

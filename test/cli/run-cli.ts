@@ -17,7 +17,7 @@ export function runOnTerminal(args: readonly string[]): Promise<CliResult> {
   return start([SCRIPT, '-qec', words, '/dev/null'], { TERM: 'xterm' }).result;
 }
 
-/** Runs it with a clean environment; `env` adds to it. Kills it after two minutes. */
+/** Runs it with a clean environment; `env` adds to it. Ends it after five minutes. */
 export function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> {
   return startCli(args, env).result;
 }
@@ -25,14 +25,22 @@ export function runCli(args: readonly string[], env: Record<string, string> = {}
 export interface RunningCli {
   readonly pid: number;
   readonly result: Promise<CliResult>;
+  /** Its home, where its journal is. */
+  readonly home: string;
   /** What it has said so far. */
   stderr(): string;
   signal(name: NodeJS.Signals): void;
 }
 
-/** As `runCli`, while it runs. */
-export function startCli(args: readonly string[], env: Record<string, string> = {}): RunningCli {
-  return start([process.execPath, BIN, ...args], env);
+/** As `runCli`, while it runs. `fileKilobytes`: no file of its may grow further, as on a disk that is full. */
+export function startCli(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  fileKilobytes?: number,
+): RunningCli {
+  const command = [process.execPath, BIN, ...args];
+  if (fileKilobytes === undefined) return start(command, env);
+  return start(['bash', '-c', `ulimit -f ${fileKilobytes}; exec "$0" "$@"`, ...command], env);
 }
 
 function start([program = '', ...args]: readonly string[], env: Record<string, string>): RunningCli {
@@ -42,7 +50,7 @@ function start([program = '', ...args]: readonly string[], env: Record<string, s
   const child = spawn(program, args, {
     env: clean,
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 120_000,
+    timeout: 300_000,
   });
   let stdout = '';
   let stderr = '';
@@ -52,7 +60,7 @@ function start([program = '', ...args]: readonly string[], env: Record<string, s
     child.on('error', fail);
     child.on('close', code => done({ code: code ?? -1, stdout, stderr, seconds: (performance.now() - began) / 1000 }));
   });
-  return { pid: child.pid ?? 0, result, stderr: () => stderr, signal: name => void child.kill(name) };
+  return { pid: child.pid ?? 0, home, result, stderr: () => stderr, signal: name => void child.kill(name) };
 }
 
 /** A file in a fresh temporary folder; gives its path. */

@@ -45,6 +45,22 @@ describe('what is tried again', () => {
     expect(api.to(PATH)).toHaveLength(2);
   });
 
+  test('what nobody wants any more is not, nor waited for', async () => {
+    const api = await startApi();
+    const cluster = await connectTo(api, { backoffMs: 5_000 });
+    api.on('GET /api/v1/services', () => status(500, 'InternalError', 'etcd'));
+    const nobody = () => undefined;
+    const sink = { listing: nobody, listed: nobody, object: nobody, gone: nobody, heard: nobody, trouble: nobody };
+    const abort = new AbortController();
+    const watching = cluster.watch('Service', {}, sink, abort.signal);
+    await expect.poll(() => api.to('/api/v1/services').length).toBe(1);
+    const began = performance.now();
+    abort.abort();
+    await watching;
+    expect(performance.now() - began).toBeLessThan(2_000);
+    expect(api.to('/api/v1/services')).toHaveLength(1);
+  });
+
   test('a refusal is not', async () => {
     const api = await startApi();
     const cluster = await connectTo(api);

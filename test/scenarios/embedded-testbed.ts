@@ -29,20 +29,24 @@ export interface EmbeddedTestbed extends Testbed {
   readonly sim: Sim;
   /** As `proxyctl`, while it runs; each has a home of its own, as on another machine. */
   start(...args: string[]): RunningCli;
+  /** As `start`, on a disk where no file may grow beyond so many kilobytes. */
+  startOnFullDisk(fileKilobytes: number, ...args: string[]): RunningCli;
 }
 
 export async function embeddedTestbed(mode: Mode, seed: number, nodes = 3): Promise<EmbeddedTestbed> {
   const sim = await startSim({ nodes, namespaces: 6, services: 30, mode, seed });
   const kubeconfig = tempFile('kubeconfig', sim.kubeconfig());
   const playbook = tempFile('playbook.yaml', PLAYBOOK);
-  const start = (command = '', ...args: string[]) => {
+  const all = (command = '', ...args: string[]) => {
     const wishes = /^(migrate|verify)$/.test(command) ? ['--playbook', playbook] : [];
-    return startCli(['--kubeconfig', kubeconfig, command, ...wishes, ...args]);
+    return ['--kubeconfig', kubeconfig, command, ...wishes, ...args];
   };
+  const start = (...args: string[]) => startCli(all(...args));
   return {
     name: 'embedded',
     sim,
     start,
+    startOnFullDisk: (limit, ...args) => startCli(all(...args), {}, limit),
     proxyctl: (...args) => start(...args).result,
     async witness() {
       sim.traffic.reset();
