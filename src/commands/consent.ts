@@ -7,14 +7,19 @@ import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Playbook } from '../core/playbook.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { outsideLines } from '../report/outside-text.ts';
+import { diskTrouble } from '../run/disk-trouble.ts';
 import type { CommandIo } from './io.ts';
 import { runFolder, sha256 } from './session.ts';
 
 /** Remembers on this machine what the run may start and ask. */
 export function rememberConsent(record: RunRecord): void {
   const file = consentFile(record);
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  writeFileSync(file, `${digest(record.plan.playbook)}\n`, { mode: 0o600 });
+  try {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    writeFileSync(file, `${digest(record.plan.playbook)}\n`, { mode: 0o600 });
+  } catch (cause) {
+    throw diskTrouble(file, cause);
+  }
 }
 
 /**

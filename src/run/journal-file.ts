@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../core/clock.ts';
-import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { type Journal, type NewEvent, RunEvent } from '../core/journal.ts';
+import { diskTrouble } from './disk-trouble.ts';
 import { Halt } from './engine.ts';
-import { isSystemError, LinesFile } from './lines-file.ts';
+import { LinesFile } from './lines-file.ts';
 
 export interface JournalFile extends Journal {
   readonly path: string;
@@ -35,7 +35,7 @@ export function openJournal(path: string, run: string, clock: Clock): JournalFil
       const whole = RunEvent.parse({ t: new Date(clock.now()).toISOString(), run, ...event });
       const trouble = file.write(`${JSON.stringify(whole)}\n`, DURABLE.has(whole.event));
       for (const listener of listeners) listener(whole);
-      if (trouble) failing.abort(new Halt('halted', unwritten(path, trouble)));
+      if (trouble) failing.abort(new Halt('halted', diskTrouble(`the journal ${path}`, trouble).message));
     },
     subscribe: listener => void listeners.push(listener),
     close: () => file.close(),
@@ -46,14 +46,8 @@ function openLines(path: string): LinesFile {
   try {
     return new LinesFile(path);
   } catch (cause) {
-    if (!isSystemError(cause)) throw cause;
-    throw new ProxyctlError(unwritten(path, cause), EXIT.halted, { cause });
+    throw diskTrouble(`the journal ${path}`, cause);
   }
-}
-
-function unwritten(path: string, { code, message }: NodeJS.ErrnoException): string {
-  const why = code === 'ENOSPC' ? 'no space is left' : code === 'EFBIG' ? 'it may not grow further' : message;
-  return `the journal ${path} cannot be written (${why}); make room, or set XDG_STATE_HOME to another place`;
 }
 
 /** The events of a journal; a torn last line is left out, a broken line before it is an error. */

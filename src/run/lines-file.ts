@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { isSystemError } from './disk-trouble.ts';
 
 /** Read from the end at a time, bytes; lines are shorter. */
 const CHUNK = 65_536;
@@ -69,8 +70,4 @@ function wholeLines(file: number): number {
     end -= length;
   }
   return 0;
-}
-
-export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error && 'code' in error;
 }
