@@ -1,12 +1,14 @@
 // Bundles the CLI and the watcher into dist/. The CLI is split, so that `--version` never loads the Kubernetes client.
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { type BuildOptions, build } from 'esbuild';
+import { bundledPackages, licencesText } from './third-party.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));
 rmSync(new URL('dist', import.meta.url), { recursive: true, force: true });
 
-const common: BuildOptions = {
+const common = {
   bundle: true,
+  metafile: true,
   platform: 'node',
   format: 'esm',
   target: 'node22',
@@ -17,12 +19,19 @@ const common: BuildOptions = {
   },
   legalComments: 'linked',
   logLevel: 'warning',
-};
-await build({
+} satisfies BuildOptions;
+const cli = await build({
   ...common,
   entryPoints: ['src/cli.ts'],
   outdir: 'dist',
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
 });
-await build({ ...common, entryPoints: ['src/watcher/main.ts'], outfile: 'dist/watcher.js', minify: true });
+const watcher = await build({
+  ...common,
+  entryPoints: ['src/watcher/main.ts'],
+  outfile: 'dist/watcher.js',
+  minify: true,
+});
+const packages = bundledPackages([cli.metafile, watcher.metafile]);
+writeFileSync('dist/THIRD_PARTY_LICENSES', licencesText(packages));

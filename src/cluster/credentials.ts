@@ -2,7 +2,7 @@
 import type { OutgoingHttpHeaders, RequestOptions } from 'node:http';
 import type { ConnectionOptions } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
-import { KubeConfig } from '@kubernetes/client-node';
+import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { type ExecPlugin, type PluginCredential, type PluginRun, runPlugin } from './exec-plugin.ts';
 import type { LoadedKubeconfig } from './kubeconfig.ts';

@@ -1,7 +1,8 @@
 // Which cluster, as whom: kubectl's rules. client-node's own loader takes the last file's context where kubectl takes the first.
 import { access, constants, readFile } from 'node:fs/promises';
 import { delimiter, join, sep } from 'node:path';
-import { type Cluster, KubeConfig, type User } from '@kubernetes/client-node';
+import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
+import type { Cluster, User } from '@kubernetes/client-node/dist/config_types.js';
 import { type ExecPlugin, PLUGIN_APIS } from './exec-plugin.ts';
 import {
   besideFile,

@@ -21,7 +21,7 @@ describe('what is tried again', () => {
   ];
   test.each(passing)('a read after %s', async (_name, first) => {
     const api = await startApi();
-    const cluster = await connectTo(api, { deadlineMs: 60 });
+    const cluster = await connectTo(api, { deadlineMs: 1000 });
     api.on(`GET ${PATH}`, (_asked, nth) => (nth === 1 ? first : FOUND));
     expect((await cluster.get(NODE))?.metadata.name).toBe('n1');
     expect(api.to(PATH)).toHaveLength(2);
