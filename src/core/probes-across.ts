@@ -1,7 +1,7 @@
 // Outside runs there is no time before to compare a Service with: but there are other nodes.
 import type { Finding } from './gate.ts';
 import type { ProbeTally } from './node-view.ts';
-import { kindOfTarget, serviceOfTarget } from './probe-kind.ts';
+import { kindOfTarget, type ProbeKind, serviceOfTarget } from './probe-kind.ts';
 import type { ServiceTruth } from './service-truth.ts';
 import { count, few } from './words.ts';
 
@@ -11,10 +11,13 @@ export interface ProbedNode {
   readonly tally: ProbeTally;
 }
 
+/** What means the same on every node. A server that does not answer our datagrams answers them nowhere. */
+const ACROSS: ReadonlySet<ProbeKind> = new Set(['cluster-ip-tcp', 'cluster-ip-udp', 'dns']);
+
 /**
  * By node, Services that do not answer from its pod network, `failures` times in a row, while they answer from that of other
- * nodes: so it is not the Service that fails. Only cluster IPs over TCP: datagrams may stay unanswered for reasons of their own,
- * other addresses are a matter of the node. Services with internal traffic policy Local are let off.
+ * nodes each time: so it is not the Service that fails. Only cluster IPs: other addresses are a matter of the node. Services
+ * with internal traffic policy Local are let off.
  */
 export function failingHereOnly(
   nodes: readonly ProbedNode[],
@@ -26,8 +29,7 @@ export function failingHereOnly(
   for (const { name, tally } of tallies) {
     const findings = [...tally.bad].flatMap(([id, { inARow, outcome }]): Finding[] => {
       const service = serviceOfTarget(id);
-      if (inARow < failures || kindOfTarget(id) !== 'cluster-ip-tcp' || history.service(service)?.internalLocal)
-        return [];
+      if (inARow < failures || !ACROSS.has(kindOfTarget(id)) || history.service(service)?.internalLocal) return [];
       const others = tallies.filter(other => other.name !== name && isWell(other.tally, id)).map(other => other.name);
       if (others.length === 0) return [];
       const message = `${id} from the pod network of ${name}: ${outcome}, ${count(inARow, 'time')} in a row, while it answers from ${few(others)}`;

@@ -26,6 +26,10 @@ describe('a Service that does not answer', () => {
     ]);
   });
 
+  test.each(['shop/web:81/UDP', 'kube-system/kube-dns:53/UDP@dns'])('as %s is an error, too', id => {
+    expect(said([node('n1', tally(bad(2, id))), node('n2', tally())])).toHaveLength(1);
+  });
+
   test.each([
     ['from anywhere', [node('n1', tally(bad(3))), node('n2', tally(bad(3)))]],
     ['once only', [node('n1', tally(bad(1))), node('n2', tally())]],
@@ -34,7 +38,11 @@ describe('a Service that does not answer', () => {
       [node('n1', tally(bad(3))), node('n2', tally({}, 0)), node('n3', { ...tally(), attempts: 0 })],
     ],
     ['where the other one lost some, too', [node('n1', tally(bad(3))), node('n2', tally(bad(0)))]],
-    ['over UDP', [node('n1', tally(bad(3, 'shop/web:53/UDP'))), node('n2', tally())]],
+    [
+      'over UDP from anywhere',
+      [node('n1', tally(bad(3, 'shop/web:53/UDP'))), node('n2', tally(bad(3, 'shop/web:53/UDP')))],
+    ],
+    ['on a NodePort', [node('n1', tally(bad(3, 'shop/web:80/TCP@node-port:192.0.2.1'))), node('n2', tally())]],
   ])('%s says nothing', (_, nodes) => expect(said(nodes)).toEqual([]));
 
   test('by its policy says nothing', () => {
