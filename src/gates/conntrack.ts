@@ -91,6 +91,9 @@ function judgeSize(before: ConntrackSample, now: ConntrackSample, look: Look): F
     return [finding('error', look, `the table shrank from ${before.max} to ${now.max} connections`, fix)];
   // Seen before it happens: the warm kube-proxy would be the first to set it.
   const next = look.proxyConfig && configuredSize(look.proxyConfig, now.cores);
+  // Outside runs nobody saw it shrink; kube-proxy sets exactly this at each start.
+  if (look.moment === 'verify' && next !== undefined && now.max < next)
+    return [finding('error', look, `the table has room for ${now.max} connections, kube-proxy had set ${next}`, fix)];
   if (look.moment !== 'before-node' || next === undefined || next >= now.max) return [];
   const message = `the next start of kube-proxy makes the table smaller, ${next} instead of ${now.max} connections`;
   return [finding('error', look, message, fix)];

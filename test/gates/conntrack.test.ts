@@ -86,6 +86,22 @@ table(conntrack, [
   ['already red, so no forecast', rising(2000), 'fail', /^error node n1 121000 of 131072[^\n]*$/],
 ]);
 
+describe('outside runs', () => {
+  const verified = (max: number, proxyConfig?: Look['proxyConfig'], cores: number | null = 4): Look => {
+    const samples = [at(5, { max, cores }), at(1, { max, cores })];
+    const found = seen({ conntrack: samples }, { baseline: view({ conntrack: samples.slice(0, 1) }) }, 'verify');
+    return { ...found, ...(proxyConfig ? { proxyConfig } : {}) };
+  };
+  table(conntrack, [
+    ['as kube-proxy sets it', verified(131_072, {}), 'pass'],
+    ['larger', verified(262_144, {}), 'pass'],
+    ['made smaller since', verified(65_536, {}), 'fail', /room for 65536 connections, kube-proxy had set 131072/],
+    ['left alone by kube-proxy', verified(65_536, { conntrack: { maxPerCore: 0 } }), 'pass'],
+    ['on nobody knows how many cores', verified(65_536, {}, null), 'pass'],
+    ['under an unknown configuration', verified(65_536), 'pass'],
+  ]);
+});
+
 describe('before a node is touched', () => {
   table(conntrack, [
     ['room', first([at(5), at(1)]), 'pass'],
