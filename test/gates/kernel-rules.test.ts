@@ -16,6 +16,7 @@ const PODS: Pod[] = [{ ip: '10.0.0.1' }, { ip: '10.0.0.2' }];
 const ENDPOINTS = ['10.0.0.1:8080', '10.0.0.2:8080'];
 const HOUR = 3_600_000;
 const JOINED: KubeObject = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, status: {} };
+const MUTE = proxySample({ up: false, mode: null, processStart: null, families: {} });
 const RIGHT = { [WEB]: { endpoints: ENDPOINTS } };
 
 interface Scene {
@@ -135,6 +136,18 @@ describe('what cannot be known', () => {
     [
       'wrong, but read before the first sync',
       at({ rules: wrong, view: { synced: {} } }),
+      'inconclusive',
+      /before the first sync/,
+    ],
+    [
+      'wrong, and nobody knows when its kube-proxy will answer',
+      at({ rules: wrong, view: { synced: {}, proxy: { main: MUTE } } }, 'verify'),
+      'fail',
+      /error service shop\/web .* does not send to/,
+    ],
+    [
+      'wrong, and its kube-proxy does not answer yet',
+      at({ rules: wrong, view: { synced: {}, proxy: { main: MUTE } } }),
       'inconclusive',
       /before the first sync/,
     ],
