@@ -132,11 +132,16 @@ async function send(options: NetworkOptions, asked: Dispatcher.RequestOptions) {
   await Promise.race([wait(options), aborted]);
   const text = () => Promise.race([answer.text(), aborted]);
   const pieces = () => whileAwake(process, answer.read());
-  return {
-    statusCode: status,
-    headers: answered,
-    body: { text, setEncoding: () => {}, [Symbol.asyncIterator]: pieces },
+  // As a stream does: bytes, until somebody asks for text.
+  const bytes = async function* () {
+    for await (const piece of pieces()) yield Buffer.from(piece);
   };
+  const stream = {
+    text,
+    setEncoding: () => Object.assign(stream, { [Symbol.asyncIterator]: pieces }),
+    [Symbol.asyncIterator]: bytes,
+  };
+  return { statusCode: status, headers: answered, body: stream };
 }
 
 /** The server's part, in the server's own context. Writes are points where the process dies. */

@@ -32,6 +32,7 @@ const real = {
   randomBytes: crypto.randomBytes,
   readFile: fsPromises.readFile,
   access: fsPromises.access,
+  createReadStream: fs.createReadStream,
   setImmediate: globalThis.setImmediate,
 };
 
@@ -117,6 +118,11 @@ export class VirtualTime {
       readFile: async (path: string, encoding: BufferEncoding) => fs.readFileSync(path, encoding),
       access: async (path: string, mode: number) => fs.accessSync(path, mode),
     });
+    Object.assign(fs, {
+      createReadStream: async function* (path: string) {
+        yield fs.readFileSync(path);
+      },
+    });
     syncBuiltinESMExports();
   }
 
@@ -162,5 +168,6 @@ function uninstall(): void {
   Object.assign(timersPromises, { setTimeout: real.sleep });
   Object.assign(crypto, { randomBytes: real.randomBytes });
   Object.assign(fsPromises, { readFile: real.readFile, access: real.access });
+  Object.assign(fs, { createReadStream: real.createReadStream });
   syncBuiltinESMExports();
 }
