@@ -8,7 +8,7 @@ import type { Outside } from './outside.ts';
 import type { Playbook } from './playbook.ts';
 import type { ServiceTruth } from './service-truth.ts';
 
-export const MOMENTS = ['preflight', 'before-node', 'prove', 'after-node', 'after-batch', 'verify'] as const;
+export const MOMENTS = ['preflight', 'before-node', 'prove', 'after-node', 'soak', 'after-batch', 'verify'] as const;
 export type Moment = (typeof MOMENTS)[number];
 
 export type Verdict = 'pass' | 'fail' | 'inconclusive';
@@ -51,6 +51,16 @@ export interface NodeInFlip {
   readonly now: number;
 }
 
+/** An endpoint of a Service of ours that was changed, to see whether a node follows. */
+export interface ForcedChange {
+  /** Address and port of the Service, as rules are keyed. */
+  readonly key: string;
+  /** `address:port` that it leads to since. */
+  readonly endpoint: string;
+  /** When it was done, by our own clock, ms. */
+  readonly at: number;
+}
+
 /** What a look is about: what the node in flip reaches; after a batch, what is exposed so far. */
 export interface Scope {
   readonly namespaces: ReadonlySet<string>;
@@ -76,6 +86,7 @@ export interface Look {
   readonly exposed: ReadonlySet<string>;
   /** Absent at preflight. */
   readonly scope?: Scope;
+  readonly change?: ForcedChange;
   /** What gates saw before the node, or the batch, was begun, by gate id: see `Gate.remember`. */
   readonly before?: ReadonlyMap<string, unknown>;
   /** What the API says of Services, kept up to date. Absent: nobody watches it. */

@@ -8,6 +8,7 @@ import { driver } from './driver.ts';
 import { effectiveMode } from './effective-mode.ts';
 import { externalIPs } from './external-ips.ts';
 import { externalTrafficPolicy } from './external-traffic-policy.ts';
+import { followsChanges } from './follows-changes.ts';
 import { hook } from './hook.ts';
 import { internalTrafficPolicy } from './internal-traffic-policy.ts';
 import { kernelRules } from './kernel-rules.ts';
@@ -60,6 +61,7 @@ export const GATES: readonly Gate[] = [
   residue,
   readyEndpoints,
   workloads,
+  followsChanges,
   prometheus,
   hook,
 ];

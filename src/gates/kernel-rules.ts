@@ -89,12 +89,12 @@ function compared(comparable: Comparable, look: Look): { findings: Finding[]; su
 }
 
 /** When the reading of the kernel began, by our own clock, ms. */
-function readAt({ t }: RulesView, { view }: NodeInFlip): number {
+export function readAt({ t }: RulesView, { view }: NodeInFlip): number {
   return Date.parse(t) + (view.offset ?? 0);
 }
 
 /** How far the kernel may be behind: kube-proxy gathers changes for a while, and takes its time to write them. */
-function lagMs({ view, slot }: NodeInFlip, { options }: ServiceTruth, { playbook }: Look): number {
+export function lagMs({ view, slot }: NodeInFlip, { options }: ServiceTruth, { playbook }: Look): number {
   const syncSeconds = view.proxy[slot]?.syncSeconds ?? 0;
   const seconds = playbook.gates.lag + options.minSyncSeconds + 2 * syncSeconds;
   return Math.min(seconds * 1000, MAX_LAG_MS);

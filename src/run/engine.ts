@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Driver, RunContext, Runner } from '../core/driver.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Reach } from '../core/exposure.ts';
-import type { Finding, Gate, Judgement, Look, Moment, NodeInFlip, Scope } from '../core/gate.ts';
+import type { Finding, ForcedChange, Gate, Judgement, Look, Moment, NodeInFlip, Scope } from '../core/gate.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Journal } from '../core/journal.ts';
 import type { Mode } from '../core/mode.ts';
@@ -141,10 +141,11 @@ async function stoodStill(clock: Clock, ms: number, signal: AbortSignal): Promis
 export interface About {
   readonly scope: Scope;
   readonly before: ReadonlyMap<string, unknown>;
+  readonly change?: ForcedChange;
 }
 
 /** What gates may look at now. */
-export function lookAt(engine: Engine, moment: Moment, { scope, before }: About, node?: NodeInFlip): Look {
+export function lookAt(engine: Engine, moment: Moment, { scope, before, change }: About, node?: NodeInFlip): Look {
   const { plan, cluster } = engine.run;
   return {
     moment,
@@ -160,6 +161,7 @@ export function lookAt(engine: Engine, moment: Moment, { scope, before }: About,
     proxyConfig: engine.proxyConfig,
     scope,
     before,
+    ...(change ? { change } : {}),
     truth: engine.truth,
   };
 }

@@ -17,6 +17,7 @@ import {
   Red,
   stopPoint,
 } from './engine.ts';
+import { forceChange } from './forced-change.ts';
 import type { NodeWatch } from './node-watch.ts';
 import { type Sweeping, startSweep } from './sweeper.ts';
 
@@ -131,7 +132,7 @@ async function settleIn(flip: Flipping, times: Times, sweeping: Sweeping | undef
 
 async function verify(flip: Flipping, asked: number | undefined): Promise<void> {
   await step(flip, 'verify', () => gates(flip, 'after-node', 'main', asked));
-  await soak(flip, asked);
+  if (flip.direction === 'forward') await soak(await changed(flip), asked);
 }
 
 /** The warm kube-proxy serves. Beside an old one that writes the same chains, what stands in them now says nothing of later. */
@@ -198,11 +199,24 @@ function questions(flip: Flipping, moment: Moment, slot: 'main' | 'warm', asked:
   return { moment, gates: chosen, look, settle, patience: convergence, node: node.name, stoppable };
 }
 
+/** An endpoint is changed, for the gates of the soak to see whether the node follows. That it could not be is for them to say. */
+async function changed(flip: Flipping): Promise<Flipping> {
+  const { engine, about } = flip;
+  if (!engine.gates.some(gate => gate.moments.includes('soak'))) return flip;
+  try {
+    return { ...flip, about: { ...about, change: await forceChange(engine.run) } };
+  } catch (error) {
+    engine.run.signal.throwIfAborted();
+    const why = error instanceof Error ? error.message : String(error);
+    engine.journal.append({ event: 'note', text: `no endpoint could be changed on purpose: ${why}` });
+    return flip;
+  }
+}
+
 /** Every gate once more through the soak: what was good must stay good. */
 async function soak(flip: Flipping, asked: number | undefined): Promise<void> {
   const { engine, node } = flip;
   const { clock, signal } = engine.run;
-  if (flip.direction === 'back') return;
   const begun = clock.monotonic();
   let said = 0;
   for (;;) {
@@ -215,8 +229,8 @@ async function soak(flip: Flipping, asked: number | undefined): Promise<void> {
     stopPoint(engine);
     await clock.sleep(Math.min(left, SOAK_LOOK_MS), signal);
   }
-  if (said === 0) return;
-  await gates(flip, 'after-node', 'main', asked);
+  await gates(flip, 'soak', 'main', asked);
+  if (said > 0) await gates(flip, 'after-node', 'main', asked);
 }
 
 /** Before the release nothing of the old mode was touched: the warm kube-proxy goes, and its rules after it. */

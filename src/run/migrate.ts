@@ -7,6 +7,7 @@ import { takeUpAdjustment } from './adjust.ts';
 import { rememberAll } from './ask-gates.ts';
 import { type Engine, Halt, type JudgeOptions, judgeUntilPassed, lookAt, Red, stopPoint } from './engine.ts';
 import { callOff, type Flip, flipNode, verifyNode } from './flip.ts';
+import { removeForcedChange } from './forced-change.ts';
 import { doneEnding, newcomers } from './newcomers.ts';
 import { answerRed, GO_ON_OR_BACK } from './on-red.ts';
 import { type Ending, phase, refuseCommitted } from './phase.ts';
@@ -54,6 +55,16 @@ export async function migrate(engine: Engine): Promise<Ending> {
     throw error;
   } finally {
     await watches.closed();
+    await withoutChange(engine);
+  }
+}
+
+/** What was made to change on purpose goes with the watchers; what removes our namespace removes it too. */
+async function withoutChange({ run, journal }: Engine): Promise<void> {
+  try {
+    await removeForcedChange(run);
+  } catch (error) {
+    journal.append({ event: 'note', text: `Service follows-changes was not removed: ${String(error)}` });
   }
 }
 

@@ -17,6 +17,8 @@ export interface FaultHooks {
   readonly modesOf: (node: string) => Mode[];
   readonly fill: (node: string, ratio: number) => void;
   readonly resync: (node: string) => void;
+  /** Stops the kube-proxies that run on the node now, or lets them go on. */
+  readonly stop: (node: string, stopped: boolean) => void;
 }
 
 export class Faults {
@@ -65,6 +67,12 @@ export class Faults {
       clear();
       this.cluster.resync(node);
     };
+  }
+
+  /** SIGSTOP for the kube-proxies that run on the node now: they neither write nor answer. Others that start there are well. */
+  stopProxies(node: string): Clear {
+    this.cluster.stop(node, true);
+    return () => this.cluster.stop(node, false);
   }
 
   /** Syncs of the node fail and are counted. */

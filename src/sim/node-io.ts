@@ -22,6 +22,10 @@ export function nodeIo(run: ContainerRun, world: World): NodeIo {
       await pause(ANSWER_MS);
       const handler = hostNetwork ? node.ports.get(port) : undefined;
       if (!handler) throw new Error(`connect ECONNREFUSED 127.0.0.1:${port} (limit ${timeoutMs} ms)`);
+      if ([...node.processes].some(proxier => proxier.isMuteAt(port))) {
+        await pause(timeoutMs);
+        throw new Error('The operation was aborted due to timeout');
+      }
       return handler(path);
     },
     async readFile(path) {

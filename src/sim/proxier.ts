@@ -29,6 +29,8 @@ export class Proxier {
   private readonly endings: (() => void)[] = [];
   private queued = false;
   private closed = false;
+  /** SIGSTOP: it writes nothing and answers nobody, its ports stay open. */
+  stopped = false;
   private started = false;
   private lastVersion = -1;
 
@@ -49,6 +51,12 @@ export class Proxier {
 
   get metricsPort(): number {
     return this.parts.config.metricsPort;
+  }
+
+  /** Whether somebody who asks at this port waits for nothing. */
+  isMuteAt(port: number): boolean {
+    const { metricsPort, healthzPort } = this.parts.config;
+    return this.stopped && (port === metricsPort || port === healthzPort);
   }
 
   /** All families have had their first full sync. */
@@ -94,7 +102,7 @@ export class Proxier {
   /** Syncs soon; what else changes until then is one sync. */
   queue(): void {
     const { world } = this.parts;
-    if (this.closed || this.queued || !this.started) return;
+    if (this.closed || this.queued || !this.started || this.stopped) return;
     this.queued = true;
     for (const family of FAMILIES) this.stats[family].lastQueued = Date.now() / 1000;
     this.endings.push(
@@ -108,7 +116,7 @@ export class Proxier {
   /** iptables: rules that somebody removed come back. ipvs: everything is written again. nftables watches nothing. */
   private monitor(): void {
     const { kernel, world } = this.parts;
-    if (this.closed || world.faults.isFrozen(this.node.name)) return;
+    if (this.closed || this.stopped || world.faults.isFrozen(this.node.name)) return;
     if (this.mode === 'ipvs') this.sync();
     if (this.mode !== 'iptables' || kernel.iptables.IPv4.chain('mangle', CANARY)) return;
     this.parts.run.log(
@@ -119,7 +127,7 @@ export class Proxier {
 
   private sync(): void {
     const { world, kernel } = this.parts;
-    if (world.faults.isFrozen(this.node.name)) return;
+    if (this.stopped || world.faults.isFrozen(this.node.name)) return;
     const begin = performance.now();
     if (world.faults.failsSync(this.node.name)) {
       for (const family of FAMILIES) this.stats[family].failures++;

@@ -209,6 +209,10 @@ function connectFaults({ faults, services }: World, fleet: Fleet): void {
       kernelOf(name).conntrack.filled = ratio;
     },
     resync,
+    stop: (name, stopped) => {
+      for (const proxier of fleet.node(name).processes) proxier.stopped = stopped;
+      if (!stopped) resync(name);
+    },
   });
 }
 
