@@ -3,7 +3,7 @@
 import type { KubeObject } from '../core/cluster.ts';
 import type { FlipNode } from '../core/driver.ts';
 import type { Mode } from '../core/mode.ts';
-import { modeLabel, nodeState } from '../core/run-state.ts';
+import { modeLabel, nodeState, type Step } from '../core/run-state.ts';
 import { scopeOfNode } from '../core/scope.ts';
 import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { callOff, flipNode, step } from './flip.ts';
@@ -122,20 +122,47 @@ async function leave(engine: Engine, watches: Watches, shared: Mode): Promise<vo
   const { driver, run } = engine;
   await phase(engine, 'restore', 'the original DaemonSet', () => driver.restoreTemplate(run));
   const outdated = await driver.outdated(run);
-  watches.prefetch(outdated[0]);
-  for (const [index, name] of outdated.entries()) {
+  // Restarted by a run that was left before anybody had looked at them.
+  const unseen = (await nodesIn(engine, 'verify')).filter(name => !outdated.includes(name));
+  const all = [...unseen, ...outdated];
+  watches.prefetch(all[0]);
+  for (const [index, name] of all.entries()) {
     const watch = await watches.of(name);
-    watches.prefetch(outdated[index + 1]);
+    watches.prefetch(all[index + 1]);
     await watched(watch);
     // A node that came during the run was served by the original DaemonSet all the time.
-    const mode = engine.expectedModes.get(name) ?? shared;
-    const asked = watch.now();
-    await driver.restart(run, name);
-    await steady(engine, watch, mode, asked);
+    await restart(engine, watch, engine.expectedModes.get(name) ?? shared, outdated.includes(name));
     watches.stop(name);
   }
   await watches.closed();
   await phase(engine, 'leave', 'what proxyctl made', () => driver.leave(run));
+}
+
+/** A plain restart, unless that was done before, and the look at what came of it. */
+async function restart(engine: Engine, watch: NodeWatch, mode: Mode, due: boolean): Promise<void> {
+  const { driver, run } = engine;
+  const name = watch.view.node;
+  const node: FlipNode = { name, from: mode, to: mode, home: 'original' };
+  const batch = run.plan.batches.find(b => b.nodes.some(n => n.name === name))?.id;
+  const perform = async () => {
+    // Nodes that are not of the plan bear nothing of ours.
+    if (due && batch !== undefined) await driver.mark(run, node, 'verify');
+    const asked = due ? watch.now() : undefined;
+    if (due) await driver.restart(run, name);
+    await steady(engine, watch, mode, asked);
+    if (batch !== undefined) await driver.mark(run, node, 'done');
+  };
+  await (batch === undefined ? perform() : step({ engine, batch, node }, 'verify', perform));
+}
+
+/** Nodes of the plan that bear this step. */
+async function nodesIn({ run }: Engine, step: Step): Promise<string[]> {
+  const names: string[] = [];
+  for (const { name } of run.plan.batches.flatMap(b => b.nodes)) {
+    const object = await run.cluster.get({ kind: 'Node', name });
+    if (object && nodeState(object)?.step === step) names.push(name);
+  }
+  return names;
 }
 
 async function watched(watch: NodeWatch): Promise<void> {
@@ -144,7 +171,7 @@ async function watched(watch: NodeWatch): Promise<void> {
 }
 
 /** The restarted kube-proxy serves, and no Service that was well is not. What else goes on in the cluster is no reason to stay half-way. */
-async function steady(engine: Engine, watch: NodeWatch, mode: Mode, asked: number): Promise<void> {
+async function steady(engine: Engine, watch: NodeWatch, mode: Mode, asked: number | undefined): Promise<void> {
   const { settle, convergence } = engine.run.plan.playbook.gates;
   const gates = engine.gates.filter(g => g.moments.includes('after-node') && g.standsFor === undefined);
   const flip = { from: mode, to: mode, expected: mode, slot: 'main' as const };
