@@ -64,6 +64,7 @@ export async function withBed<T>(options: BedOptions, script: (bed: Bed) => Prom
       sim: () => parts.sim as Sim,
       latency: options.latency ?? (() => 1),
       random,
+      writes: (process, call) => parts.checker?.writes(process, call),
       wrote: (process, call, status) => parts.checker?.wrote(process, call, status),
     }),
   );

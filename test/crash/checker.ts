@@ -41,14 +41,20 @@ export class Checker implements Listener {
   private readonly from: Mode;
   private readonly time: VirtualTime;
   private committed = false;
+  /** Somebody else restarts kube-proxies, too. */
+  disturbed = false;
+  private deleting: string | undefined;
+  private readonly nodeOf = new Map<string, string>();
 
   constructor(sim: Sim, from: Mode, to: Mode, time: VirtualTime) {
     this.sim = sim;
     this.from = from;
     this.time = time;
     this.order = new Order(to, text => this.violation(text));
-    sim.store.subscribe(event => {
-      if (event.kind === 'Node' || event.kind === 'Pod') this.oneInFlight();
+    sim.store.subscribe(({ kind, object, before }) => {
+      if (kind === 'Node' || kind === 'Pod') this.oneInFlight();
+      const ends = object.metadata.deletionTimestamp !== undefined && before?.metadata.deletionTimestamp === undefined;
+      if (kind === 'Pod' && ends) this.ended(object);
     });
   }
 
@@ -77,7 +83,24 @@ export class Checker implements Listener {
       this.violation(`I4: ${write.resource}/${write.name} written before the run's record`);
     if (write.resource === 'configmaps' && write.name === ORIGINAL && writesData(write.body)) this.committed = true;
     const object = write.resource === 'nodes' ? this.sim.store.get('Node', undefined, write.name) : undefined;
+    const restarted = write.method === 'DELETE' ? this.nodeOf.get(write.name) : undefined;
+    if (restarted !== undefined) this.order.restarted(restarted);
     this.order.wrote({ ...write, object });
+  }
+
+  /** A kube-proxy of the original DaemonSet is to end: because its node was taken from it, or because we restart it. */
+  private ended({ metadata, spec }: KubeObject): void {
+    if (!metadata.ownerReferences?.some(o => o.controller && o.name === ORIGINAL)) return;
+    const node = this.sim.store.get('Node', undefined, spec.nodeName);
+    this.nodeOf.set(metadata.name, spec.nodeName);
+    if (this.disturbed || !node || modeLabel(node) !== undefined || this.deleting === metadata.name) return;
+    this.violation(`I9: the kube-proxy of ${spec.nodeName} ends, and nobody asked for it`);
+  }
+
+  /** A process is about to write. */
+  writes(process: SimProcess, call: ApiCall): void {
+    const write = writeOf(process, call);
+    this.deleting = write?.method === 'DELETE' ? write.name : undefined;
   }
 
   /** After everything that happened. */
@@ -122,7 +145,7 @@ export class Checker implements Listener {
         .filter(pod => pod.metadata.labels?.[LABEL_PART] === PARTS.warm)
         .map(pod => String(pod.spec.nodeName)),
     );
-    const open = this.sim.store.list('Node').filter(node => warmed.has(node.metadata.name) || isOpen(node));
+    const open = this.sim.store.list('Node').filter(node => isOpen(node, warmed.has(node.metadata.name)));
     if (open.length <= 1) return;
     this.violation(`I1: in flight at once: ${open.map(n => n.metadata.name).join(', ')}`);
   }
@@ -137,12 +160,15 @@ export class Checker implements Listener {
   }
 }
 
-/** Between two modes, or in a new one that is not proven yet. */
-function isOpen(node: KubeObject): boolean {
+/**
+ * Between two modes, or in a new one that is not proven yet. Not so a node that is on its way back and was not released: the new
+ * mode serves it as before, and a rollback that cannot go on there goes on elsewhere.
+ */
+function isOpen(node: KubeObject, warmed: boolean): boolean {
   const label = modeLabel(node);
   const step = nodeState(node)?.step;
-  if (label === undefined) return step === 'release' || step === 'hand-over';
-  return label === 'none' || step !== 'done';
+  if (label === undefined) return warmed || step === 'release' || step === 'hand-over';
+  return label === 'none' || (step !== 'done' && step !== 'warm');
 }
 
 function writesData(body: unknown): boolean {

@@ -139,7 +139,8 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     id: 'node leaves',
     foreign: true,
     strike: (bed, random) => {
-      if (bed.sim.nodes.length > 2) bed.sim.removeNode(workerOf(bed, random));
+      const name = workerOf(bed, random);
+      if (name !== undefined && bed.sim.nodes.length > 2) bed.sim.removeNode(name);
       return NOTHING;
     },
   },
@@ -148,6 +149,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     foreign: true,
     strike: (bed, random) => {
       const name = workerOf(bed, random);
+      if (name === undefined) return NOTHING;
       bed.sim.removeNode(name);
       bed.checker.rebooted(name);
       setTimeout(() => {
@@ -198,6 +200,10 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   { id: 'GitOps reverts', foreign: true, strike: gitOps },
 ];
 
-function workerOf({ sim }: Bed, random: Random): string {
-  return random.pick(sim.nodes.filter(n => n.name !== 'cp-1')).name;
+function workerOf({ sim }: Bed, random: Random): string | undefined {
+  const [worker] = random.sample(
+    sim.nodes.filter(n => n.name !== 'cp-1'),
+    1,
+  );
+  return worker?.name;
 }

@@ -92,6 +92,8 @@ export interface NetworkOptions {
   /** Milliseconds for one way; the larger it is, the more orders there are. */
   readonly latency: (random: Random) => number;
   readonly random: Random;
+  /** A write is about to be carried out. */
+  readonly writes: (process: SimProcess, call: ApiCall) => void;
   /** A write has been committed, by whom; before its answer goes back. */
   readonly wrote: (process: SimProcess, call: ApiCall, status: number) => void;
 }
@@ -159,6 +161,7 @@ async function deliver(options: NetworkOptions, process: SimProcess, call: ApiCa
     if (error instanceof Killed) return never;
     throw error;
   }
+  options.writes(process, call);
   void answering(answer);
   const head = await answer.head.promise.catch(() => undefined);
   options.wrote(process, call, head?.status ?? 0);

@@ -5,7 +5,7 @@ import type { RunEvent } from '../../src/core/journal.ts';
 import type { Mode } from '../../src/core/mode.ts';
 import { ANNOTATION_EPOCH, LABEL_MODE } from '../../src/core/names.ts';
 import { Playbook } from '../../src/core/playbook.ts';
-import { nodeState } from '../../src/core/run-state.ts';
+import { modeLabel, nodeState } from '../../src/core/run-state.ts';
 import { sharesChains } from '../../src/core/sweep.ts';
 import { GATES } from '../../src/gates/index.ts';
 import type { Write } from './checker.ts';
@@ -14,7 +14,7 @@ import type { SimProcess } from './sim-process.ts';
 /** Gates of a playbook that says nothing about them. */
 const ASKED = configuredGates(GATES, Playbook.parse({}));
 
-type MomentOf = 'prove' | 'after-node' | 'after-batch';
+type MomentOf = 'before-node' | 'prove' | 'after-node' | 'after-batch';
 
 type Way = 'there' | 'back' | 'restart';
 
@@ -27,6 +27,7 @@ function needed(moment: MomentOf, way: Way): string[] {
 
 /** What one node has passed since its last warm and its last hand-over. */
 interface Passed {
+  readonly 'before-node': Set<string>;
   readonly prove: Set<string>;
   readonly 'after-node': Set<string>;
 }
@@ -47,6 +48,7 @@ export class Order {
   /** Gates passed after a batch, by its id, since one of its nodes was flipped last. */
   private readonly afterBatch = new Map<string, Set<string>>();
   private readonly processes = new Map<SimProcess, Said>();
+  private restarting: string | undefined;
   private readonly to: Mode;
   private readonly violation: (text: string) => void;
 
@@ -91,6 +93,9 @@ export class Order {
     const step = state.step === 'done' ? 'verify' : state.step;
     if (!intended.has(`${name} ${step}`)) this.violation(`I3: ${name} set to ${state.step} without a durable intent`);
     const way = state.from === state.to ? 'restart' : state.to === this.to ? 'there' : 'back';
+    if (state.step === 'warm' && way === 'there' && write.object && modeLabel(write.object) === undefined)
+      this.demand(name, 'before-node', way);
+    if (state.step === 'release') this.passed(name)['before-node'].clear();
     if (state.step === 'hand-over') this.passed(name)['after-node'].clear();
     if (state.from !== state.to) {
       // Two that write the same chains: what the warm one wrote is looked at once it is alone.
@@ -101,8 +106,21 @@ export class Order {
     if (state.step === 'done') this.demand(name, 'after-node', way);
   }
 
+  /** A plain restart of the node's kube-proxy was asked for; the one before must serve by then. */
+  restarted(node: string): void {
+    if (this.restarting !== undefined && this.restarting !== node)
+      this.demand(this.restarting, 'after-node', 'restart');
+    this.restarting = node;
+    this.passed(node)['after-node'].clear();
+  }
+
   /** @param moment whose gates must all have passed, on this node. */
-  private demand(node: string, moment: 'prove' | 'after-node', way: Way, later: readonly string[] = []): void {
+  private demand(
+    node: string,
+    moment: Exclude<MomentOf, 'after-batch'>,
+    way: Way,
+    later: readonly string[] = [],
+  ): void {
     const passed = this.passed(node)[moment];
     const missing = needed(moment, way).filter(id => !passed.has(id) && !later.includes(id));
     if (missing.length > 0) this.violation(`${moment} gates of ${node} were not passed: ${missing.join(', ')}`);
@@ -125,7 +143,8 @@ export class Order {
   private judged(said: Said, event: RunEvent & { event: 'gate-judged' }): void {
     const { moment, gate, verdict } = event;
     let set: Set<string> | undefined;
-    if (moment === 'prove' || moment === 'after-node') set = this.passed(event.node ?? '')[moment];
+    if (moment === 'before-node' || moment === 'prove' || moment === 'after-node')
+      set = this.passed(event.node ?? '')[moment];
     if (moment === 'after-batch') {
       set = this.afterBatch.get(said.batch) ?? new Set();
       this.afterBatch.set(said.batch, set);
@@ -137,7 +156,7 @@ export class Order {
   private passed(node: string): Passed {
     let passed = this.nodes.get(node);
     if (!passed) {
-      passed = { prove: new Set(), 'after-node': new Set() };
+      passed = { 'before-node': new Set(), prove: new Set(), 'after-node': new Set() };
       this.nodes.set(node, passed);
     }
     return passed;

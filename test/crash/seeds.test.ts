@@ -2,13 +2,23 @@
 import { expect, it } from 'vitest';
 import { playSeed } from './seeds.ts';
 
-/** A GitOps that puts the DaemonSet back; a permission that goes while watchers are removed. */
-const FOUND = [9, 55];
-const SOME = Array.from({ length: 12 }, (_, i) => 1001 + i);
+const SOME = Array.from({ length: 10 }, (_, i) => 1001 + i);
 
-it.each([...FOUND, ...SOME])('seed %i ends well', { timeout: 600_000 }, async seed => {
+it.each(SOME)('seed %i ends well', { timeout: 600_000 }, async seed => {
   await playSeed(seed);
 });
+
+/** What found something once. */
+it.each(['GitOps reverts', 'api 403', 'api lost answer to a write', 'kube-proxies restart'])(
+  '%s',
+  {
+    timeout: 600_000,
+  },
+  async fault => {
+    await playSeed(2, fault);
+    await playSeed(3, fault);
+  },
+);
 
 it('plays a seed the same way each time', { timeout: 600_000 }, async () => {
   expect(await playSeed(7)).toEqual(await playSeed(7));

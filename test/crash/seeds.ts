@@ -19,33 +19,39 @@ export interface Played {
   readonly virtualSeconds: number;
 }
 
-/** Plays one seed. Throws with the invariant that was broken, what the end state lacks, or that there is no end. */
-export function playSeed(seed: number): Promise<Played> {
+/** Plays one seed; with `only`, nothing goes wrong but that. Throws with the invariant that was broken, what the end state lacks, or that there is no end. */
+export function playSeed(seed: number, only?: string): Promise<Played> {
   const random = new Random(seed * 7919 + 1);
   const [mode, to] = random.pick(DIRECTIONS);
   const slowest = random.pick([1, 5, 40]);
   const latency = (r: Random) => 1 + r.int(slowest);
   const size = { nodes: 2 + random.int(2), services: 5 + random.int(4), namespaces: 2 };
-  return withBed({ mode, to, seed, latency, ...size }, bed => new Story(bed, random).tell());
+  return withBed({ mode, to, seed, latency, ...size }, bed => new Story(bed, random, only).tell());
 }
 
 class Story {
   private readonly bed: Bed;
   private readonly random: Random;
+  private readonly kinds: readonly FaultKind[];
   private readonly faults: FaultKind[] = [];
   private readonly codes: string[] = [];
   private healed = false;
 
-  constructor(bed: Bed, random: Random) {
+  constructor(bed: Bed, random: Random, only: string | undefined) {
     this.bed = bed;
     this.random = random;
+    this.kinds = only === undefined ? FAULT_KINDS : FAULT_KINDS.filter(kind => kind.id === only);
   }
 
   async tell(): Promise<Played> {
     const { bed, random, faults } = this;
     const before = objectsOf(bed.sim);
+    bed.checker.disturbed = true;
     const trouble = this.makeTrouble();
-    const first = await this.run('migrate', random.int(3) === 0 ? random.int(400) : undefined);
+    const first =
+      random.int(8) === 0
+        ? await this.twoRunners()
+        : await this.run('migrate', random.int(3) === 0 ? random.int(400) : undefined);
     if (first !== 0 && random.int(2) === 0) await this.run(random.pick(['migrate', 'rollback'] as const));
     for (const clear of await trouble) clear();
     this.healed = true;
@@ -61,7 +67,7 @@ class Story {
     const count = random.int(4);
     for (let i = 0; i < count; i++) {
       await bed.sleep(random.int(15_000));
-      const kind = random.pick(FAULT_KINDS);
+      const kind = random.pick(this.kinds);
       this.faults.push(kind);
       const clear = kind.strike(bed, random);
       if (random.int(2) === 0) clears.push(clear);
@@ -70,8 +76,21 @@ class Story {
     return clears;
   }
 
-  private async run(action: Action, killAt?: number): Promise<number | 'killed'> {
-    const process = this.bed.process(action, killAt);
+  /** One is stopped in the middle, as a laptop that sleeps; another takes over; then the first wakes. */
+  private async twoRunners(): Promise<number | 'killed'> {
+    const { bed, random } = this;
+    const sleeper = bed.process('the one that slept');
+    const first = this.run('migrate', undefined, sleeper);
+    await bed.sleep(2000 + random.int(15_000));
+    sleeper.freeze();
+    const second = this.run(random.pick(['migrate', 'rollback'] as const));
+    await bed.sleep(16_000 + random.int(20_000));
+    sleeper.thaw();
+    await first;
+    return second;
+  }
+
+  private async run(action: Action, killAt?: number, process = this.bed.process(action, killAt)) {
     const code = await this.bed.run(process, action);
     this.codes.push(`${action} ${code}`);
     const good = this.healed ? new Set<unknown>([0, 20, 21, 24, 'killed']) : new Set<unknown>([...GOOD_ENDS, 'killed']);

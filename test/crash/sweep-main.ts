@@ -21,7 +21,7 @@ async function cases(): Promise<Case[]> {
     if ((values.from ?? from) !== from || (values.to ?? to) !== to) continue;
     for (const action of ['migrate', 'rollback', 'finalize'] as const) {
       const points = await pointsOf(from, to, action);
-      const followUps = action === 'migrate' ? FOLLOW_UPS : FOLLOW_UPS.filter(f => f !== 'back');
+      const followUps = action !== 'rollback' ? FOLLOW_UPS : FOLLOW_UPS.filter(f => f !== 'back');
       for (const [f, followUp] of followUps.entries()) {
         // Each follow-up begins elsewhere, so that a thinned sweep sees other points too.
         for (let killAt = f % every; killAt < points.length; killAt += every)

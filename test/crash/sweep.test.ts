@@ -16,7 +16,7 @@ async function sample([from, to]: (typeof DIRECTIONS)[number], turn: number, act
   return [...bySteps.values()].flatMap((own, s): Case[] => {
     if ((s + turn) % every !== 0) return [];
     const { killAt = 0 } = own[(7 * turn + 5 * s) % own.length] ?? {};
-    const followUps = action === 'migrate' ? FOLLOW_UPS : FOLLOW_UPS.filter(f => f !== 'back');
+    const followUps = action !== 'rollback' ? FOLLOW_UPS : FOLLOW_UPS.filter(f => f !== 'back');
     return [{ from, to, action, killAt, followUp: followUps[(turn + s) % followUps.length] ?? 'resume' }];
   });
 }

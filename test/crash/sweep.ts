@@ -51,7 +51,7 @@ export function play(one: Case): Promise<Point | undefined> {
     const point = killed.points[one.killAt];
     if (one.followUp === 'again') await bed.run(bed.process('killed again', 1 + (one.killAt % 97)), next(one));
     const back = one.action === 'rollback' || one.followUp === 'back';
-    if (one.action === 'finalize') await toStay(bed, one);
+    if (one.action === 'finalize' && (one.followUp !== 'back' || bed.checker.isCommitted)) await toStay(bed, one);
     else if (back) await allBack(bed, one, before);
     else {
       await expectCode(bed, 'migrate', 0);
@@ -88,7 +88,12 @@ function isUnopened(bed: Bed, line: string): boolean {
   return !opened && /^left: (Namespace \/|(ServiceAccount|Lease|ConfigMap) )proxyctl\b/.test(line);
 }
 
-async function toStay(bed: Bed, { to }: Case): Promise<void> {
+async function toStay(bed: Bed, { to, followUp }: Case): Promise<void> {
+  const namespace = bed.sim.store.get('Namespace', undefined, 'proxyctl');
+  if (followUp === 'back' && namespace && !namespace.metadata.deletionTimestamp) {
+    // From there the only way is to the end.
+    for (const action of ['rollback', 'migrate'] as const) await expectCode(bed, action, 24);
+  }
   await expectCode(bed, 'finalize', 0);
   expectMode(bed, to);
   await bed.sleep(SETTLE_MS);
