@@ -33,7 +33,7 @@ it('what a runner of another version does is not known', () => {
 });
 
 describe('the state line', () => {
-  const after = (...events: NewEvent[]) => {
+  const lineAfter = (...events: NewEvent[]) => {
     let line = { where: '', text: '', since: '' };
     for (const [i, event] of events.entries())
       line = stateLine(line, { t: `2026-01-02T03:04:0${i}.000Z`, run: 'r1', ...event });
@@ -43,7 +43,7 @@ describe('the state line', () => {
   const waits = (what: string) => ({ event: 'waiting', node: 'n7', for: what }) as const;
 
   it('names the step and what it waits for, since when that is so', () => {
-    const line = after(step, waits('convergence: not yet'), waits('convergence: not yet'), {
+    const line = lineAfter(step, waits('convergence: not yet'), waits('convergence: not yet'), {
       event: 'note',
       text: 'x',
     });
@@ -52,8 +52,8 @@ describe('the state line', () => {
   });
 
   it('does not pile up what was waited for before', () => {
-    expect(lineText(after(step, waits('one'), waits('two')))).toBe('batch-2 n7: prove, waits for two');
-    expect(lineText(after({ event: 'run-closed', outcome: 'stopped', reason: 'enough', next: '' }))).toBe(
+    expect(lineText(lineAfter(step, waits('one'), waits('two')))).toBe('batch-2 n7: prove, waits for two');
+    expect(lineText(lineAfter({ event: 'run-closed', outcome: 'stopped', reason: 'enough', next: '' }))).toBe(
       'stopped: enough',
     );
   });
