@@ -126,7 +126,8 @@ function readMatch(rule: { -readonly [Key in keyof NftRule]: NftRule[Key] }, { o
   else if (field === 'saddr' && named) rule.sourceSet = setName(right);
   else if (field === 'saddr') rule.from = ranges(right);
   else if (field === 'daddr' && named) rule.destinationSet = setName(right);
-  else if (field === 'daddr') rule.toRange = true;
+  // All but the loopback's are where NodePorts answer when nodePortAddresses names every address.
+  else if (field === 'daddr' && op !== '!=') rule.toRange = true;
 }
 
 /** `vmap @service-ips`, or `numgen random mod 2 vmap { 0 : goto a, 1 : goto b }`. */

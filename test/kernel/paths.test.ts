@@ -105,6 +105,21 @@ describe('nftables mode', () => {
     expect(way('nftables', '10.96.0.11:81/TCP', 'pod')).toMatchObject({ outcome: 'reject' });
   });
 
+  it('leads NodePorts on where nodePortAddresses names every address', () => {
+    const dump = JSON.parse(NFT_JSON);
+    const left = { payload: { protocol: 'ip', field: 'daddr' } };
+    const anywhere = { op: '!=', left, right: { prefix: { addr: '127.0.0.0', len: 8 } } };
+    const local = { op: '==', left: { fib: { result: 'type', flags: ['daddr'] } }, right: 'local' };
+    for (const { rule } of dump.nftables) {
+      const at = rule?.expr?.findIndex((e: { match?: { right: unknown } }) => e.match?.right === '@nodeport-ips') ?? -1;
+      if (at >= 0) rule.expr.splice(at, 1, { match: local }, { match: anywhere });
+    }
+    const over = { nft: { ip: JSON.stringify(dump) } };
+    const key = SEVEN_SERVICES.find(rule => rule.key.startsWith('0.0.0.0:') && rule.endpoints.length > 0)?.key ?? '';
+    expect(way('nftables', key, 'outside', over)).toEqual(way('nftables', key, 'outside'));
+    expect(way('nftables', key, 'outside', over).outcome).toBe('endpoints');
+  });
+
   it('masquerades no pod that reaches itself where none of the endpoints is on the node', () => {
     expect(way('nftables', '10.96.0.15:53/UDP', 'pod').masquerade).toBe('none');
   });

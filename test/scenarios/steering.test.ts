@@ -44,10 +44,11 @@ describe.concurrent('a run that is steered from another shell', () => {
     await until(context, () => doing(bed)?.text.includes('warm') || doing(bed)?.text.includes('prove'));
     const paused = await bed.proxyctl('pause');
     expect(paused.code, paused.stderr).toBe(0);
-    expect(paused.stderr).toMatch(/pauses after the node in hand; now: batch-1 \S+: .*, since /);
+    expect(paused.stderr).toMatch(/pauses after the node in hand; now: batch-\d+ \S+: .*, since /);
     await until(context, () => doing(bed)?.paused);
     expect(doing(bed)?.text).toMatch(/waits for 'proxyctl resume'; paused by \S+@\S+ since \d{4}-/);
-    expect(flipped(bed)).toBe(1);
+    const before = flipped(bed);
+    expect(before).toBeGreaterThanOrEqual(1);
     // The Lease and who comes and goes on the nodes aside, the cluster stands still.
     const writes: string[] = [];
     bed.sim.hear((_who, asked, answered) => {
@@ -60,7 +61,7 @@ describe.concurrent('a run that is steered from another shell', () => {
     expect(second.code, second.stderr).toBe(25);
     expect(second.stderr).toMatch(/is under way: \S+@\S+ \(pid \d+, run r-\S+\), since \d{4}.*paused by/s);
     expect(writes).toEqual([]);
-    expect(flipped(bed)).toBe(1);
+    expect(flipped(bed)).toBe(before);
     const resumed = await bed.proxyctl('resume');
     expect(resumed.code, resumed.stderr).toBe(0);
     expect(resumed.stderr).toContain('it goes on with');
