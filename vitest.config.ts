@@ -11,6 +11,8 @@ export default defineConfig({
     exclude: ['test/real/**'],
     globalSetup: ['test/build-once.ts'],
     testTimeout: 20_000,
+    // Whole processes on simulated clusters feel a machine's other load. What fails twice has failed.
+    retry: 1,
     // Tests that ask for it wait for simulated clusters most of the time.
     maxConcurrency: 4,
   },
