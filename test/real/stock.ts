@@ -1,7 +1,6 @@
 // The stock switch, as people do it: the word in the ConfigMap, then a restart. Runs beside, to show what the witness sees.
 import type { Mode } from '../../src/core/mode.ts';
-import type { Row } from '../scenarios/migration.ts';
-import type { Testbed } from '../scenarios/testbed.ts';
+import type { Row, Testbed } from '../scenarios/testbed.ts';
 import { inside, kubectl, NODES, onNode } from './testbed.ts';
 
 /** Switches every node by editing the ConfigMap and restarting the DaemonSet, under the witness. */

@@ -9,6 +9,7 @@ import {
   comparable,
   type NodeTruth,
   type Noise,
+  type Row,
   type Testbed,
   type Witness,
   type Witnessed,
@@ -147,10 +148,11 @@ function keptConnection(pod: string): { broken: () => boolean; end: () => void }
   };
 }
 
-export function realTestbed(noise: Noise): Testbed {
+export function realTestbed(noise: Noise): Testbed & { rows: Row[] } {
   return {
     name: 'real',
     noise,
+    rows: [],
     proxyctl: (...args) => run(args).result,
     async witness(): Promise<Witness> {
       let stop = false;

@@ -22,6 +22,15 @@ export interface Witnessed {
   losses: string[];
 }
 
+/** One command under the witness. */
+export interface Row extends Witnessed {
+  what: string;
+  seconds: number;
+  /** Of these, kube-proxy's own stops and starts; and what the watching on purpose (soak) took. */
+  proxySeconds: number;
+  soakSeconds: number;
+}
+
 /**
  * What a witness may lose: nothing, where the machine keeps up. A share of new connections, and a number of kept ones, on
  * machines so slow that clients of untouched nodes lose some too; the rows say what it was.
@@ -49,6 +58,8 @@ export interface Testbed {
   readonly name: 'real' | 'embedded';
   /** Nothing when not given. */
   readonly noise?: Noise;
+  /** What was measured so far, where somebody wants to know. */
+  readonly rows?: Row[];
   /** Runs `proxyctl` with these arguments in a process of its own. */
   proxyctl(...args: string[]): Promise<CliResult>;
   /** New connections over TCP and UDP, and one kept open, from the pod network of every node. */
