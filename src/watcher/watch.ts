@@ -64,7 +64,10 @@ export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSign
   await Promise.all(loops);
 }
 
-/** A kube-proxy's coming, going and first sync change the kernel: it is looked at again at once. */
+/**
+ * A kube-proxy's first sync and its end leave another kernel behind: it is looked at again at once. Not while a kube-proxy
+ * starts: that look would be under way when the first sync is over.
+ */
 function proxyWatch(
   io: NodeIo,
   slot: 'main' | 'warm',
@@ -81,9 +84,11 @@ function proxyWatch(
     const seconds = syncSeconds.next({ syncs, processStart: state.processStart });
     report.printChanged(slot, { kind: 'proxy', slot, ...sample, syncSeconds: seconds });
     const start = state.processStart ?? Number.POSITIVE_INFINITY;
-    const synced = Object.values(state.families).every(({ lastSync }) => (lastSync ?? 0) >= start);
+    const families = Object.values(state.families);
+    const synced = families.length > 0 && families.every(({ lastSync }) => (lastSync ?? 0) >= start);
+    const isStarting = state.up && !synced;
     const now = JSON.stringify([state.up, state.mode, state.processStart, synced]);
-    if (phase !== undefined && now !== phase) nudge.now();
+    if (phase !== undefined && now !== phase && !isStarting) nudge.now();
     phase = now;
   };
 }

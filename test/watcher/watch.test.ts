@@ -159,6 +159,35 @@ describe('the watcher on the host network', () => {
     expect(looks).toBe(3);
     expect(fake.of('round')).toHaveLength(46);
   });
+
+  it('looks at the kernel at once when a kube-proxy has first written its rules, not while it starts', async () => {
+    const fake = node();
+    const looks: number[] = [];
+    const began = fake.now();
+    const quick = fake.run.bind(fake);
+    fake.run = async (program, args, input) => {
+      if (program === 'iptables-nft-save') {
+        looks.push(fake.now() - began);
+        await fake.sleep(3000);
+      }
+      return quick(program, args, input);
+    };
+    // Looked at first at 0 s and, but for what happens, every 30 s.
+    const at = async (ms: number, happens: () => void): Promise<void> => {
+      await fake.sleep(ms);
+      happens();
+    };
+    const starting = metricsText(2000, 0);
+    const done = [
+      at(5500, () => serve(fake, 'nftables', WARM)),
+      at(5500, () => (fake.http['10349/metrics'] = starting.split('\n')[1] ?? '')),
+      at(7500, () => (fake.http['10349/metrics'] = starting)),
+      at(10_500, () => (fake.http['10349/metrics'] = metricsText(2000, 2003))),
+    ];
+    await watched(fake, 20_000);
+    await Promise.all(done);
+    expect(looks).toEqual([0, 11_000]);
+  });
 });
 
 describe('what the watcher cannot do', () => {
