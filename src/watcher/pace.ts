@@ -16,6 +16,8 @@ export interface Pace {
   readonly share: number;
   readonly cost: 'cpu' | 'clock';
   readonly nudge?: Nudge;
+  /** Of the time, once the nudge says that something changed. */
+  readonly shareAfterChange?: number;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface Pace {
  * do, and a slow node is looked at less often.
  */
 export async function every(io: NodeIo, pace: Pace, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
-  const { intervalMs, share, cost, nudge } = pace;
+  const { intervalMs, share, cost, nudge, shareAfterChange = share } = pace;
   while (!signal.aborted) {
     const began = io.now();
     const cpu = io.cpu();
@@ -31,8 +33,9 @@ export async function every(io: NodeIo, pace: Pace, signal: AbortSignal, work: (
     // The clock may be set meanwhile.
     const took = Math.min(Math.max(io.now() - began, 0), 60_000);
     const spent = cost === 'cpu' ? io.cpu() - cpu : took;
-    const wait = Math.max(intervalMs - took, spent / share - took, 1);
-    await (nudge ? nudge.pause(io, wait, signal) : pause(io, wait, signal));
+    const waitFor = (part: number) => Math.max(intervalMs - took, spent / part - took, 1);
+    const wait = waitFor(share);
+    await (nudge ? nudge.pause(io, { wait, afterChange: waitFor(shareAfterChange) }, signal) : pause(io, wait, signal));
   }
 }
 
@@ -49,17 +52,27 @@ export async function eachAtMost<T>(
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
 }
 
-/** Cuts short the pause of a loop when something happened that it should look at. */
+/** Cuts short the pause of a loop when something happened that it should look at. What came since the last pause counts too. */
 export class Nudge {
-  private next = new AbortController();
+  private urgent = new AbortController();
+  private change = new AbortController();
 
+  /** The pause is over. */
   now(): void {
-    this.next.abort();
+    this.urgent.abort();
   }
 
-  /** A nudge since the last pause counts too. */
-  async pause(io: NodeIo, ms: number, signal: AbortSignal): Promise<void> {
-    await pause(io, ms, AbortSignal.any([signal, this.next.signal]));
-    this.next = new AbortController();
+  /** The pause is over as soon as it has lasted for `afterChange`. */
+  changed(): void {
+    this.change.abort();
+  }
+
+  /** Times in ms; `afterChange` is no longer than `wait`. */
+  async pause(io: NodeIo, { wait, afterChange }: { wait: number; afterChange: number }, signal: AbortSignal) {
+    const ended = AbortSignal.any([signal, this.urgent.signal]);
+    await pause(io, afterChange, ended);
+    await pause(io, wait - afterChange, AbortSignal.any([ended, this.change.signal]));
+    this.urgent = new AbortController();
+    this.change = new AbortController();
   }
 }

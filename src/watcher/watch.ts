@@ -32,6 +32,8 @@ export interface WatchOptions extends ProberOptions {
 const CPU_SHARE = 0.08;
 /** Of the time: the kernel's own tools do the work. */
 const KERNEL_SHARE = 0.1;
+/** The same, when kube-proxy has written since. */
+const CHANGED_SHARE = 0.25;
 /** Longer lists of missing targets are not printed again for every change in them. */
 const MANY_MISSING = 50;
 
@@ -58,7 +60,7 @@ export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSign
     loops.push(repeat('kube-proxy', {}, proxyWatch(io, 'main', mainPorts, report, nudge)));
     loops.push(repeat('warm kube-proxy', {}, proxyWatch(io, 'warm', warmPorts, report, nudge)));
     loops.push(repeat('conntrack', {}, () => printConntrack(io, report)));
-    const kernelPace: Partial<Pace> = { share: KERNEL_SHARE, cost: 'clock', nudge };
+    const kernelPace = { share: KERNEL_SHARE, shareAfterChange: CHANGED_SHARE, cost: 'clock', nudge } as const;
     loops.push(repeat('kernel', kernelPace, kernelWatch(io, options, report)));
   }
   await Promise.all(loops);
@@ -66,7 +68,7 @@ export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSign
 
 /**
  * A kube-proxy's first sync and its end leave another kernel behind: it is looked at again at once. Not while a kube-proxy
- * starts: that look would be under way when the first sync is over.
+ * starts: that look would be under way when the first sync is over. Later syncs are looked at as soon as there is time.
  */
 function proxyWatch(
   io: NodeIo,
@@ -77,6 +79,7 @@ function proxyWatch(
 ): () => Promise<void> {
   const syncSeconds = new SyncSeconds();
   let phase: string | undefined;
+  let written: number | undefined;
   return async () => {
     const { state, troubles } = await lookAtProxy(io, ports);
     const { syncs, ...sample } = state;
@@ -90,6 +93,9 @@ function proxyWatch(
     const now = JSON.stringify([state.up, state.mode, state.processStart, synced]);
     if (phase !== undefined && now !== phase && !isStarting) nudge.now();
     phase = now;
+    const lastSync = Math.max(0, ...families.map(family => family.lastSync ?? 0));
+    if (written !== undefined && lastSync > written) nudge.changed();
+    written = lastSync;
   };
 }
 

@@ -133,8 +133,8 @@ kubeproxy_sync_full_proxy_rules_duration_seconds_count{ip_family="IPv4"} 1
 }
 
 /** A kube-proxy in `mode` on the node's main ports that has written its rules. */
-export function serve(node: FakeNode, mode: string, ports = MAIN): void {
+export function serve(node: FakeNode, mode: string, ports = MAIN, metrics = metricsText(1000, 1002.5)): void {
   node.http[`${ports.metrics}/proxyMode`] = mode;
-  node.http[`${ports.metrics}/metrics`] = metricsText(1000, 1002.5);
+  node.http[`${ports.metrics}/metrics`] = metrics;
   node.http[`${ports.healthz}/healthz`] = '{}';
 }

@@ -162,33 +162,50 @@ describe('the watcher on the host network', () => {
 
   it('looks at the kernel at once when a kube-proxy has first written its rules, not while it starts', async () => {
     const fake = node();
-    const looks: number[] = [];
-    const began = fake.now();
-    const quick = fake.run.bind(fake);
-    fake.run = async (program, args, input) => {
-      if (program === 'iptables-nft-save') {
-        looks.push(fake.now() - began);
-        await fake.sleep(3000);
-      }
-      return quick(program, args, input);
-    };
-    // Looked at first at 0 s and, but for what happens, every 30 s.
-    const at = async (ms: number, happens: () => void): Promise<void> => {
-      await fake.sleep(ms);
-      happens();
-    };
-    const starting = metricsText(2000, 0);
-    const done = [
-      at(5500, () => serve(fake, 'nftables', WARM)),
-      at(5500, () => (fake.http['10349/metrics'] = starting.split('\n')[1] ?? '')),
-      at(7500, () => (fake.http['10349/metrics'] = starting)),
-      at(10_500, () => (fake.http['10349/metrics'] = metricsText(2000, 2003))),
-    ];
-    await watched(fake, 20_000);
-    await Promise.all(done);
-    expect(looks).toEqual([0, 11_000]);
+    const [first, starting] = metricsText(2000, 0).split('\n').slice(0, 2);
+    const looks = await looksAtKernel(fake, 20_000, [
+      [5500, () => serve(fake, 'nftables', WARM, `${first}\n${starting}\n`)],
+      [7500, () => serve(fake, 'nftables', WARM, metricsText(2000, 0))],
+      [15_500, () => serve(fake, 'nftables', WARM, metricsText(2000, 2003))],
+    ]);
+    expect(looks).toEqual([0, 16_000]);
+  });
+
+  it('looks at the kernel again for at most a quarter of the time when kube-proxy writes', async () => {
+    const fake = node();
+    const looks = await looksAtKernel(fake, 35_000, [
+      [13_500, () => serve(fake, 'iptables', MAIN, metricsText(1000, 1013))],
+      [14_500, () => serve(fake, 'iptables', MAIN, metricsText(1000, 1014))],
+    ]);
+    // The second write comes while the first is looked at.
+    expect(looks).toEqual([0, 14_000, 26_000]);
   });
 });
+
+/** When looks at the kernel begin, ms, each of 3 s, while at some times something happens. */
+async function looksAtKernel(
+  fake: FakeNode,
+  ms: number,
+  happenings: readonly [number, () => void][],
+): Promise<number[]> {
+  const looks: number[] = [];
+  const began = fake.now();
+  const quick = fake.run.bind(fake);
+  fake.run = async (program, args, input) => {
+    if (program === 'iptables-nft-save') {
+      looks.push(fake.now() - began);
+      await fake.sleep(3000);
+    }
+    return quick(program, args, input);
+  };
+  const happened = happenings.map(async ([at, happen]) => {
+    await fake.sleep(at);
+    happen();
+  });
+  await watched(fake, ms);
+  await Promise.all(happened);
+  return looks;
+}
 
 describe('what the watcher cannot do', () => {
   it('is said, at most every 2 s, and the other modes are still looked at', async () => {
