@@ -88,6 +88,17 @@ export const RunEvent = z.discriminatedUnion('event', [
       .partialRecord(z.enum(PROBE_KINDS), z.strictObject({ attempts: z.number(), failed: z.number() }))
       .optional(),
   }),
+  /** A kube-proxy started anew in the mode it had, under the original DaemonSet; `batch` is absent for nodes that joined. */
+  z.object({
+    ...at,
+    event: z.literal('node-restarted'),
+    batch: z.string().optional(),
+    node: z.string(),
+    mode: ModeSchema,
+    seconds: z.number(),
+    /** Of these, the seconds that kube-proxy itself took to stop and to start, measured on the node. */
+    proxySeconds: z.number(),
+  }),
   z.object({ ...at, event: z.literal('node-back'), batch: z.string(), node: z.string(), mode: ModeSchema }),
   z.object({ ...at, event: z.literal('note'), text: z.string() }),
   /** What an operator wanted of the run, from wherever; `at` by their clock. */

@@ -64,6 +64,9 @@ export function readRun(events: readonly RunEvent[]): RunReading {
         kinds = addKinds(kinds, event.kinds ?? {});
         sums.proxySeconds += event.proxySeconds;
         break;
+      case 'node-restarted':
+        sums.proxySeconds += event.proxySeconds;
+        break;
       case 'node-back':
         flipped.delete(event.node);
         returned.add(event.node);

@@ -40,6 +40,8 @@ export function eventText(event: RunEvent): string | undefined {
       return gateText(event);
     case 'node-done':
       return `${event.batch} ${event.node}: in mode ${event.mode} after ${duration(event.seconds)}, ${tallyText(event, {})}`;
+    case 'node-restarted':
+      return `${event.node}: kube-proxy started anew in mode ${event.mode} in ${duration(event.seconds)}`;
     case 'node-back':
       return `${event.batch} ${event.node}: back in mode ${event.mode}`;
     case 'note':

@@ -96,10 +96,12 @@ export async function finalize(engine: Engine): Promise<Ending> {
       await watched(watch);
       const node: FlipNode = { name, from: run.plan.to, to: run.plan.to, home: 'original' };
       const at = { engine, batch, node };
+      const begun = { clock: run.clock.monotonic(), node: watch.now() };
       await step(at, 'release', () => driver.release(run, node));
       const asked = watch.now();
       await step(at, 'hand-over', () => driver.handOver(run, node));
       await step(at, 'verify', () => steady(engine, watch, run.plan.to, asked));
+      restarted(at, watch, begun);
       await driver.mark(run, node, 'done');
       journal.append({ event: 'node-back', batch, node: name, mode: run.plan.to });
       watches.leave(name);
@@ -147,12 +149,29 @@ async function restart(engine: Engine, watch: NodeWatch, mode: Mode, due: boolea
   const perform = async () => {
     // Nodes that are not of the plan bear nothing of ours.
     if (due && batch !== undefined) await driver.mark(run, node, 'verify');
-    const asked = due ? watch.now() : undefined;
+    const begun = { clock: run.clock.monotonic(), node: watch.now() };
     if (due) await driver.restart(run, name);
-    await steady(engine, watch, mode, asked);
+    await steady(engine, watch, mode, due ? begun.node : undefined);
+    if (due) restarted({ engine, batch, node }, watch, begun);
     if (batch !== undefined) await driver.mark(run, node, 'done');
   };
   await (batch === undefined ? perform() : step({ engine, batch, node }, 'verify', perform));
+}
+
+/** Written down when the restarted kube-proxy has been seen to serve; `begun` is when it was asked for, by our clock (ms) and the node's (s). */
+function restarted(
+  { engine, batch, node }: { engine: Engine; batch: string | undefined; node: FlipNode },
+  watch: NodeWatch,
+  begun: { clock: number; node: number },
+): void {
+  engine.journal.append({
+    event: 'node-restarted',
+    ...(batch === undefined ? {} : { batch }),
+    node: node.name,
+    mode: node.to,
+    seconds: (engine.run.clock.monotonic() - begun.clock) / 1000,
+    proxySeconds: watch.startSeconds('main', begun.node),
+  });
 }
 
 /** Nodes of the plan that bear this step. */

@@ -54,6 +54,7 @@ const events: RunEvent[] = (
     { event: 'step-failed', ...at, step: 'warm', error: 'it said no' },
     { event: 'gate-judged', gate: 'g', moment: 'prove', node: 'n1', verdict: 'fail', findings: [finding], summary: '' },
     { event: 'node-done', ...at, mode: 'nftables', seconds: 1, proxySeconds: 1, attempts: 1, failed: 0 },
+    { event: 'node-restarted', ...at, mode: 'iptables', seconds: 1, proxySeconds: 1 },
     { event: 'node-back', ...at, mode: 'iptables' },
     { event: 'note', text: 'a note' },
     { event: 'run-closed', outcome: 'halted', reason: 'reason', next: 'next' },

@@ -86,12 +86,11 @@ describe('summary', () => {
 
   test('of the rollback after it: the nodes are back, and the time between the two is nobody’s', () => {
     const [close] = journal({ event: 'run-closed', outcome: 'rolled back', reason: 'all back', next: '' });
-    const later = journal(opened('rollback'), {
-      event: 'node-back',
-      batch: 'batch-1',
-      node: 'n1',
-      mode: 'iptables',
-    }).map(e => ({
+    const later = journal(
+      opened('rollback'),
+      { event: 'node-back', batch: 'batch-1', node: 'n1', mode: 'iptables' },
+      { event: 'node-restarted', batch: 'batch-1', node: 'n1', mode: 'iptables', seconds: 3, proxySeconds: 1.5 },
+    ).map(e => ({
       ...e,
       t: e.t.replace('2026-01-01', '2026-01-02'),
     }));
@@ -99,7 +98,7 @@ describe('summary', () => {
     expect(text).toMatch(/^rollback of test: rolled back$/m);
     expect(text).toMatch(/nodes +0 flipped, 2 returned/);
     expect(text).toMatch(/Services +none exposed any more/);
-    expect(text).toMatch(/time +1 min 50 s, /);
+    expect(text).toMatch(/time +1 min 50 s, of it 4 s kube-proxy's own/);
     expect(text).toMatch(/next +nothing/);
   });
 

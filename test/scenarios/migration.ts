@@ -41,7 +41,7 @@ function times(stdout: string): { proxySeconds: number; soakSeconds: number } {
     .split('\n')
     .filter(line => line.startsWith('{'))
     .map(line => JSON.parse(line) as RunEvent);
-  const proxySeconds = events.reduce((sum, e) => sum + (e.event === 'node-done' ? e.proxySeconds : 0), 0);
+  const proxySeconds = events.reduce((sum, e) => sum + ('proxySeconds' in e ? e.proxySeconds : 0), 0);
   const soaks = events.filter(e => e.event === 'waiting' && e.for.endsWith('of soak')).length;
   const soakSeconds =
     soaks *
