@@ -39,13 +39,16 @@ function web(): KubeJson[] {
     resources: RESOURCES,
     readinessProbe: { tcpSocket: { port: 8080 } },
   };
-  const spec = { nodeName: 'node2', automountServiceAccountToken: false, containers: [container] };
+  // One server on each node: each has one slow processor, and everything that is dialled ends at a server.
+  const spread = { maxSkew: 1, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'DoNotSchedule' };
+  const topologySpreadConstraints = [{ ...spread, labelSelector: { matchLabels: labels } }];
+  const spec = { topologySpreadConstraints, automountServiceAccountToken: false, containers: [container] };
   return [
     {
       apiVersion: 'apps/v1',
       kind: 'Deployment',
       metadata: { name: 'web', namespace: 'shop' },
-      spec: { replicas: 2, selector: { matchLabels: labels }, template: { metadata: { labels }, spec } },
+      spec: { replicas: NODES.length, selector: { matchLabels: labels }, template: { metadata: { labels }, spec } },
     },
     {
       apiVersion: 'v1',
