@@ -53,7 +53,7 @@ function byMode(nodes: readonly StatusNode[]): string {
 function batchText(nodes: readonly StatusNode[], to: string): string {
   const isDone = (n: StatusNode) => n.step === 'done' && n.label === to;
   const between = nodes.filter(n => n.step !== undefined && n.step !== 'done');
-  const steps = between.map(n => `${n.name} ${n.from ?? '?'} -> ${n.to ?? '?'} at step ${n.step}`);
+  const steps = between.map(n => `${n.name} on its way to ${n.to ?? '?'}, at step ${n.step}`);
   const parts = [`${nodes.filter(isDone).length} of ${count(nodes.length, 'node')} flipped to ${to}`];
   if (steps.length > 0) parts.push(few(steps));
   return parts.join('; ');

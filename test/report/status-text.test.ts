@@ -74,7 +74,7 @@ describe('status', () => {
       shared      kube-proxy's configuration says iptables
       run         r1, to nftables, since 2026-01-01T00:00:00Z
       runner      nobody: the run stands still
-      batch-1     1 of 2 nodes flipped to nftables; n2 iptables -> nftables at step
+      batch-1     1 of 2 nodes flipped to nftables; n2 on its way to nftables, at step
                   release
       batch-2     0 of 1 node flipped to nftables
       no batch    1 node: 1 iptables
