@@ -2,10 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tempFile } from '../cli/run-cli.ts';
 import { table, thereAndBack, thereToStay } from '../scenarios/migration.ts';
-import { freshCluster } from './cluster.ts';
+import { laidOut, onLivingNodes } from './living.ts';
 import { plainRestart, stockSwitch } from './stock.ts';
 import { realTestbed } from './testbed.ts';
-import { layOut } from './workload.ts';
 
 /** CI guards one node, there and back; PROXYCTL_TEST_ALL=1 runs every direction over all nodes. */
 const ALL = process.env.PROXYCTL_TEST_ALL === '1';
@@ -18,10 +17,7 @@ const { rows } = bed;
 afterAll(() => console.log(`\nOn real nodes:\n\n${table(rows)}\n`));
 
 describe('a cluster in iptables mode', () => {
-  beforeAll(async () => {
-    freshCluster('iptables');
-    await layOut();
-  });
+  beforeAll(() => laidOut('iptables'));
 
   it('the stock switch loses connections, and the witness sees it', async () => {
     const row = await stockSwitch(bed, 'nftables');
@@ -36,40 +32,34 @@ describe('a cluster in iptables mode', () => {
 
   it.skipIf(ALL)('one node, iptables -> nftables and back, loses nothing and leaves nothing', async () => {
     const playbook = tempFile('playbook.yaml', 'order: { exclude: [node2, node3] }\n');
-    await thereAndBack(bed, 'iptables', 'nftables', { nodes: ['node1'], playbook });
+    await onLivingNodes('iptables', () => thereAndBack(bed, 'iptables', 'nftables', { nodes: ['node1'], playbook }));
   });
 
   it.runIf(ALL)('iptables -> nftables and back loses nothing and leaves nothing', async () => {
-    await thereAndBack(bed, 'iptables', 'nftables');
+    await onLivingNodes('iptables', () => thereAndBack(bed, 'iptables', 'nftables'));
   });
 
   it.runIf(ALL)('iptables -> ipvs stays', async () => {
-    await thereToStay(bed, 'iptables', 'ipvs');
+    await onLivingNodes('iptables', () => thereToStay(bed, 'iptables', 'ipvs'));
   });
 });
 
 describe.runIf(ALL)('a cluster in ipvs mode', () => {
-  beforeAll(async () => {
-    freshCluster('ipvs');
-    await layOut();
-  });
+  beforeAll(() => laidOut('ipvs'));
 
   it('ipvs -> nftables and back loses nothing and leaves nothing', async () => {
-    await thereAndBack(bed, 'ipvs', 'nftables');
+    await onLivingNodes('ipvs', () => thereAndBack(bed, 'ipvs', 'nftables'));
   });
 
   it('ipvs -> iptables stays', async () => {
-    await thereToStay(bed, 'ipvs', 'iptables');
+    await onLivingNodes('ipvs', () => thereToStay(bed, 'ipvs', 'iptables'));
   });
 });
 
 describe.runIf(ALL)('a cluster in nftables mode', () => {
-  beforeAll(async () => {
-    freshCluster('nftables');
-    await layOut();
-  });
+  beforeAll(() => laidOut('nftables'));
 
   it('nftables -> ipvs stays', async () => {
-    await thereToStay(bed, 'nftables', 'ipvs');
+    await onLivingNodes('nftables', () => thereToStay(bed, 'nftables', 'ipvs'));
   });
 });

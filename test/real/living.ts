@@ -1,0 +1,32 @@
+// Nodes of the test machine that stop dead, which a kernel in user mode does now and then whatever runs on it.
+import type { Mode } from '../../src/core/mode.ts';
+import { freshCluster } from './cluster.ts';
+import { kubectl } from './testbed.ts';
+import { layOut } from './workload.ts';
+
+/** A cluster of three nodes with its workload. */
+export async function laidOut(mode: Mode): Promise<void> {
+  freshCluster(mode);
+  await layOut();
+}
+
+/** Performs `attempt`; once more, on a new cluster, when it failed and a node is dead. It says so. */
+export async function onLivingNodes(mode: Mode, attempt: () => Promise<void>): Promise<void> {
+  try {
+    await attempt();
+  } catch (error) {
+    const dead = process.env.PROXYCTL_TEST_KUBECONFIG ? [] : await deadNodes();
+    if (dead.length === 0) throw error;
+    const said = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    console.log(`${dead.join(', ')} stopped dead (${said}): once more, on a new cluster`);
+    await laidOut(mode);
+    await attempt();
+  }
+}
+
+/** Nodes of which the control plane has not heard for so long that it calls their state unknown. */
+async function deadNodes(): Promise<string[]> {
+  const path = '{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}';
+  const lines = (await kubectl('get', 'nodes', '-o', `jsonpath=${path}`)).split('\n');
+  return lines.filter(line => line.endsWith(' Unknown')).map(line => line.split(' ')[0] ?? '');
+}
