@@ -42,14 +42,14 @@ function times(stdout: string): { proxySeconds: number; soakSeconds: number } {
     .filter(line => line.startsWith('{'))
     .map(line => JSON.parse(line) as RunEvent);
   const proxySeconds = events.reduce((sum, e) => sum + ('proxySeconds' in e ? e.proxySeconds : 0), 0);
-  const soaks = events.filter(e => e.event === 'waiting' && e.for.endsWith('of soak')).length;
-  const soakSeconds =
-    soaks *
-    Number(
-      /^(\d+) s of soak/.exec(
-        events.map(e => (e.event === 'waiting' ? e.for : '')).find(f => f.endsWith('of soak')) ?? '',
-      )?.[1] ?? 0,
-    );
+  let soakSeconds = 0;
+  let soaking: number | undefined;
+  for (const event of events) {
+    if (event.event === 'waiting' && event.for.endsWith('s of soak')) soaking ??= Date.parse(event.t);
+    if (event.event !== 'node-done' || soaking === undefined) continue;
+    soakSeconds += (Date.parse(event.t) - soaking) / 1000;
+    soaking = undefined;
+  }
   return { proxySeconds, soakSeconds };
 }
 
@@ -115,7 +115,7 @@ export function table(rows: readonly Row[]): string {
       r.keptBroken,
       r.seconds.toFixed(0),
       r.proxySeconds.toFixed(0),
-      r.soakSeconds,
+      r.soakSeconds.toFixed(0),
       over,
     ];
     return cells.map(String);

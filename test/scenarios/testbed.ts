@@ -26,7 +26,7 @@ export interface Witnessed {
 export interface Row extends Witnessed {
   what: string;
   seconds: number;
-  /** Of these, kube-proxy's own stops and starts; and what the watching on purpose (soak) took. */
+  /** Of these, kube-proxy's own stops and starts; and what the watching on purpose (soak, with its forced change) took. */
   proxySeconds: number;
   soakSeconds: number;
 }
