@@ -85,7 +85,7 @@ export async function flipNode(given: Flip): Promise<void> {
   times.proxy += (run.clock.monotonic() - released) / 1000;
   flip.onReleased?.();
   await settled(flip, times, async () => {
-    const sweeping = alone ? await proveAlone(flip).then(() => sweepBehind(flip)) : early;
+    const sweeping = alone ? await proveAlone(flip, times).then(() => sweepBehind(flip)) : early;
     await settleIn(flip, times, sweeping);
   });
 }
@@ -146,12 +146,16 @@ async function prove(flip: Flipping, asked: number | undefined, where: 'beside t
 }
 
 /** The old kube-proxy has gone: a new warm one writes all its rules, over what the old one wrote last into the same chains. */
-async function proveAlone(flip: Flipping): Promise<void> {
+async function proveAlone(flip: Flipping, times: Times): Promise<void> {
   const { engine, node, watch } = flip;
   await step(flip, 'prove', async () => {
+    const cooled = engine.run.clock.monotonic();
     await engine.driver.cool(engine.run, node);
+    times.proxy += (engine.run.clock.monotonic() - cooled) / 1000;
     await engine.driver.warm(engine.run, node);
-    await prove(flip, watch.now(), 'alone');
+    const asked = watch.now();
+    await prove(flip, asked, 'alone');
+    times.proxy += watch.startSeconds('warm', asked);
   });
 }
 
