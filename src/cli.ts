@@ -130,7 +130,10 @@ Examples:
     .command('status')
     .description('where each node and a run stand, read from the cluster alone (exit 20 when something does not fit)')
     .option('--run <id>', 'the run to tell about')
-    .option('--look', "put a short-lived watcher on each node, to read what its kernel holds (takes migrate's rights)")
+    .option(
+      '--look',
+      'put a short-lived watcher on each node, to read what its kernel holds (takes the rights of verify)',
+    )
     .option('--watcher-image <name>', 'image of the watchers, for mirrors')
     .addHelpText('after', '\nExamples:\n  proxyctl status\n  proxyctl status --look --format json')
     .action(async options => action(async io => (await import('./commands/status.ts')).statusCommand(io, options)));
@@ -141,7 +144,7 @@ Examples:
       'where packets for a Service go on a node, in its mode, with the commands to type there (exit 20 when the kernel is not as the API says; takes the rights of verify)',
     )
     .option('-n, --namespace <name>', 'namespace of the Service, where its name does not say it (default)')
-    .option('--node <name>', 'look at this node; else at the first Ready node in each mode that the cluster has')
+    .option('--node <name>', 'look at this node; else at a Ready node in each mode that the cluster has')
     .option('--output <format>', 'text or json')
     .option('--watcher-image <name>', 'image of the watcher, for mirrors')
     .addHelpText(
@@ -166,7 +169,19 @@ Examples:
     .option('--group <name>', 'bind them to this group', several, [])
     .option('--service-account <namespace:name>', 'bind them to this ServiceAccount', several, [])
     .option('--inventory <file>', "names of kube-proxy's objects, where they are not kubeadm's")
-    .addHelpText('after', '\nExample:\n  proxyctl rbac migrate --user jane | kubectl apply -f -')
+    .addHelpText(
+      'after',
+      `
+What each purpose suffices for:
+  inventory  inventory, plan
+  preflight  preflight, and the above
+  status     status, and inventory and plan
+  verify     verify, trace, status --look, and all of the above
+  migrate    every command
+
+Example:
+  proxyctl rbac migrate --user jane | kubectl apply -f -`,
+    )
     .action(async (purpose, options) =>
       action(async io => (await import('./commands/rbac.ts')).rbacCommand(io, purpose, options)),
     );

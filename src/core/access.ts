@@ -5,7 +5,10 @@ import type { ProxyFacts } from './inventory.ts';
 import { MODES } from './mode.ts';
 import { LEASE, NAMESPACE, NODE_ACCOUNT, SHADOW_NAME } from './names.ts';
 
-/** What rights are for: `inventory` also makes plans, `verify` also traces, `migrate` also rolls back and finalizes. */
+/**
+ * What rights are for: `inventory` also makes plans, `verify` is for all that looks from nodes (`trace`, `status --look`), `migrate`
+ * for everything else.
+ */
 export const PURPOSES = ['inventory', 'preflight', 'status', 'verify', 'migrate'] as const;
 export type Purpose = (typeof PURPOSES)[number];
 
@@ -121,7 +124,7 @@ export function rulesFor(purpose: Purpose, place: ProxyPlace = KUBEADM): Rule[] 
     case 'status':
       return [...reading, ...status(place)];
     case 'verify':
-      return withoutCovered([...reading, ...STANDING_RUN, ...LOOKING]);
+      return withoutCovered([...reading, ...status(place), ...LOOKING]);
     case 'migrate':
       return withoutCovered([...reading, ...status(place), ...migration(place), ...LOOKING]);
   }
