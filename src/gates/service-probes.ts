@@ -1,5 +1,5 @@
 import { inconclusive, nodeInFlip, silence } from '../core/evidence.ts';
-import { defineGate, type Finding, type Look, type NodeInFlip } from '../core/gate.ts';
+import { defineGate, type Finding, type Look, type Moment, type NodeInFlip } from '../core/gate.ts';
 import { byDesign, isUnserved } from '../core/mode-differences.ts';
 import type { ProbeTally } from '../core/node-view.ts';
 import type { Outcome, Vantage } from '../core/observation.ts';
@@ -35,7 +35,7 @@ export const serviceProbes = defineGate({
   judge({ outdated }, look) {
     const node = nodeInFlip(look);
     const findings = VANTAGES.flatMap(vantage => fromVantage(look, node, vantage, outdated));
-    if (look.moment === 'after-node') findings.push(...notLookedAt(node));
+    if (look.moment === 'after-node' || look.moment === 'verify') findings.push(...notLookedAt(node, look.moment));
     const tally = flipTally(look, node);
     return { findings, summary: tallyText(tally, tally.kinds) };
   },
@@ -62,6 +62,7 @@ function fromVantage(look: Look, node: NodeInFlip, vantage: Vantage, outdated: R
     const earlier = first ? now : before?.bad.get(id);
     const where = `${id} from the ${vantage} network of ${node.name}`;
     const failing = { look, node, vantage, id, where, now };
+    if (look.moment === 'verify' && isOwn(id)) return [ownBroken(failing, earlier?.total ?? 0)];
     const said =
       earlier && earlier.total > 0 ? stillBroken(failing, earlier.outcome) : broken(failing, outdated.get(id));
     return said ? [{ ...said, subject: `service ${serviceOfTarget(id)}` }] : [];
@@ -130,6 +131,27 @@ function stillBroken({ look, node, id, where, now }: Failing, earlier: Outcome):
   return { level: 'warning', message: `${where}: ${now.outcome}${ever}` };
 }
 
+/** Outside runs no time before is needed to judge our own Service: nobody else answers for it. */
+function ownBroken({ look, node, vantage, id, now }: Failing, before: number): Finding {
+  const { failures } = look.playbook.gates.probes;
+  const moved = now.outcome === 'moved';
+  // Of four connections all may reach the same endpoint by chance, so `in a row` says too little.
+  const times = moved ? now.total + before : now.inARow;
+  const what = moved
+    ? 'session affinity does not hold: a client reached both endpoints'
+    : `a client does not reach the endpoints: ${now.outcome}`;
+  const text = `${KIND_LABELS[kindOfTarget(id)]} of the probe Service, ${vantage} network: ${what}`;
+  const subject = `node ${node.name}`;
+  const said = `${text}, ${count(times, 'time')}`;
+  if (times >= failures) return { level: 'error', subject, message: said };
+  if (now.inARow > 0) return { level: 'inconclusive', subject, message: `${said}; the next round tells` };
+  return { level: 'warning', subject, message: `${text}, ${count(now.total, 'time')}, and not again` };
+}
+
+function isOwn(id: string): boolean {
+  return OWN_KINDS.includes(kindOfTarget(id));
+}
+
 /** A Service has many addresses; what is said of it once is enough. */
 function withoutRepeats(findings: readonly Finding[]): Finding[] {
   const said = new Map(findings.map(f => [`${f.level} ${f.subject} ${f.message}`, f]));
@@ -154,11 +176,12 @@ function refusals(
   return [{ level, subject: `node ${name}`, message }];
 }
 
-/** Said once it matters, for it must not look as if it had been seen. */
-function notLookedAt({ name, baseline }: NodeInFlip): Finding[] {
-  const seen = (kind: ProbeKind) => VANTAGES.some(v => (baseline.rounds[v]?.kinds[kind] ?? 0) > 0);
+/** Said once it matters, for it must not look as if it had been seen. Only after a flip it takes to have been seen before. */
+function notLookedAt({ name, baseline, view }: NodeInFlip, moment: Moment): Finding[] {
+  const [views, when] = moment === 'verify' ? [[baseline, view], ''] : [[baseline], ' before the flip'];
+  const seen = (kind: ProbeKind) => VANTAGES.some(v => views.some(({ rounds }) => (rounds[v]?.kinds[kind] ?? 0) > 0));
   const missing = OWN_KINDS.filter(kind => !seen(kind)).map(kind => KIND_LABELS[kind]);
   if (missing.length === 0) return [];
-  const message = `not looked at: ${few(missing)}; the probe Service of the watcher did not answer before the flip`;
+  const message = `not looked at: ${few(missing)}; the probe Service of the watcher did not answer${when}`;
   return [{ level: 'warning', subject: `node ${name}`, message }];
 }

@@ -58,9 +58,8 @@ interface Result {
 
 /** With what only shows beside other nodes. */
 function compared(verifying: Verifying, results: readonly Result[]): VerifiedNode[] {
-  const { truth, playbook } = verifying.look();
   const probed = results.flatMap(({ node, tally }) => (tally ? [{ name: node.name, tally }] : []));
-  const findings = failingHereOnly(probed, truth, playbook.gates.probes.failures);
+  const findings = failingHereOnly(probed, verifying.look());
   return results.map(({ node }) => {
     const more = findings.get(node.name) ?? [];
     const gates = node.gates.map(gate => (gate.gate === 'service-probes' ? withFindings(gate, more) : gate));

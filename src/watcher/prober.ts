@@ -76,7 +76,8 @@ export async function prober(
     rounds++;
     await eachAtMost(MAX_DIALS, served, async probe => {
       const outcome = await tried(probe);
-      if (outcome === 'ok') came.add(probe.id);
+      // Who reached both endpoints of a Service has its rules.
+      if (outcome === 'ok' || outcome === 'moved') came.add(probe.id);
       // Our own Service is as young as we are: until its rules are written, it says nothing.
       if (outcome === undefined || (isOwn(probe) && !came.has(probe.id))) return;
       dialled[probe.kind] = (dialled[probe.kind] ?? 0) + 1;

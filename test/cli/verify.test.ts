@@ -87,6 +87,32 @@ describe('what is wrong', () => {
     expect(differences(before, await bed.objects())).toEqual([]);
   });
 
+  it('is traffic that dies though every rule is there: NodePorts of one node', { timeout: TIMEOUT }, async () => {
+    bed.sim.fault.silentTraffic(nodeName(1), 'node-port');
+    const found = await verify(20);
+    expect(verdicts(found)).toEqual({ [nodeName(0)]: 'pass', [nodeName(1)]: 'fail', [nodeName(2)]: 'pass' });
+    const errors = said(found)
+      .split('\n')
+      .filter(line => line.includes(' error '));
+    expect(errors).not.toEqual([]);
+    for (const error of errors) {
+      expect(error).toMatch(
+        /^service-probes error service .*@node-port:.* its cluster IP answers there, and its NodePort/,
+      );
+      expect(error).toContain(`from the pod network of ${nodeName(1)}: timeout`);
+    }
+  });
+
+  it('is session affinity that does not hold, though every rule is there', { timeout: TIMEOUT }, async () => {
+    bed.sim.fault.silentTraffic(nodeName(2), 'affinity');
+    const found = await verify(20);
+    expect(verdicts(found)).toEqual({ [nodeName(0)]: 'pass', [nodeName(1)]: 'pass', [nodeName(2)]: 'fail' });
+    expect(said(found)).toMatch(
+      new RegExp(`service-probes error node ${nodeName(2)}: session affinity .* a client reached both endpoints`),
+    );
+    expect(found.broken).toEqual([]);
+  });
+
   it('on another node is not asked for', { timeout: TIMEOUT }, async () => {
     silence(nodeName(1));
     const found = await verify(0, '--node', nodeName(0), nodeName(2));
@@ -157,3 +183,52 @@ describe('the command', () => {
     expect(differences(before, await bed.objects())).toEqual([]);
   });
 });
+
+/** What iptables mode leaves in filter for a NodePort whose Service had no endpoints when ipvs took over. */
+function freezeRefusal(of: EmbeddedTestbed, node: string, { metadata, spec }: KubeObject): void {
+  const { iptables } = of.sim.node(node).kernel;
+  const chain = 'KUBE-EXTERNAL-SERVICES';
+  const name = `${metadata.namespace}/${metadata.name}`;
+  const [{ nodePort }] = spec.ports;
+  const refusal = `-p tcp -m comment --comment "${name} has no endpoints" -m addrtype --dst-type LOCAL -m tcp --dport ${nodePort} -j REJECT --reject-with icmp-port-unreachable`;
+  iptables.IPv4.setChain('filter', chain, [refusal]);
+  const portals = `-m conntrack --ctstate NEW -m comment --comment "kubernetes externally-visible service portals" -j ${chain}`;
+  iptables.IPv4.setChain('filter', 'INPUT', [...(iptables.IPv4.chain('filter', 'INPUT') ?? []), portals]);
+}
+
+describe('a frozen rule of iptables under ipvs', () => {
+  it('is told by the NodePort that it kills, too', { timeout: TIMEOUT }, async () => {
+    const ipvs = await embeddedTestbed('ipvs', 62);
+    try {
+      const { service, node } = nodePortAndNode(ipvs);
+      freezeRefusal(ipvs, node, service);
+      const result = await ipvs.proxyctl('verify', '--output', 'json');
+      expect(result.code, result.stderr).toBe(20);
+      const found: Verification = JSON.parse(result.stdout);
+      const name = `${service.metadata.namespace}/${service.metadata.name}`;
+      expect(found.broken).toEqual([{ service: name, nodes: [node] }]);
+      expect(said(found)).toMatch(new RegExp(`service-probes error service ${name}: .*@node-port:.*: refused`));
+      expect(said(found)).toMatch(new RegExp(`residue error node ${node}: iptables is left behind`));
+    } finally {
+      await ipvs.close();
+    }
+  });
+});
+
+/** A TCP NodePort, and a node of the workers that has as many of its endpoints as another one. */
+function nodePortAndNode({ sim }: EmbeddedTestbed): { service: KubeObject; node: string } {
+  const [, first, second] = sim.nodes.map(n => n.name);
+  const nearness = (service: KubeObject, node: string | undefined) =>
+    sim.store
+      .list('EndpointSlice', service.metadata.namespace)
+      .filter(s => s.metadata.labels?.['kubernetes.io/service-name'] === service.metadata.name)
+      .flatMap(s => s.endpoints)
+      .filter(e => e.nodeName === node).length;
+  for (const service of sim.store.list('Service')) {
+    const [port] = service.spec.ports ?? [];
+    if (!port?.nodePort || port.protocol !== 'TCP' || service.spec.externalTrafficPolicy === 'Local') continue;
+    const [a, b] = [nearness(service, first), nearness(service, second)];
+    if (a + b > 0) return { service, node: (a >= b ? first : second) ?? '' };
+  }
+  throw new Error('no NodePort with endpoints on workers');
+}

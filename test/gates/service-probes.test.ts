@@ -282,6 +282,50 @@ describe('service-probes', () => {
     ]);
   });
 
+  describe('outside runs, without a time before', () => {
+    const affinity = 'proxyctl/probe-1:80/TCP@affinity';
+    const hairpin = 'proxyctl/probe-1:80/TCP@hairpin';
+    const at = (now: ProbeTally, then: ProbeTally = now, rounds: Partial<ProbeTally> = {}): Look =>
+      seen(
+        { rounds: { host: { ...tally(), ...rounds }, pod: { ...now, ...rounds } } },
+        { baseline: view({ rounds: { host: { ...tally(), ...rounds }, pod: { ...then, ...rounds } } }) },
+        'verify',
+      );
+    table(serviceProbes, [
+      ['all well', at(tally()), 'pass'],
+      [
+        'affinity that was never there',
+        at(tally({ [affinity]: bad(3, 'moved') })),
+        'fail',
+        /error node n1 session affinity of the probe Service, pod network: .* reached both endpoints, 6 times/,
+      ],
+      // By chance four connections reach the same endpoint once in eight times.
+      ['affinity that holds by chance', at(tally({ [affinity]: bad(0, 'moved', 2) })), 'fail', /4 times/],
+      [
+        'a client that moved once',
+        at(tally({ [affinity]: bad(0, 'moved', 1) }), tally()),
+        'pass',
+        /warning .*not again/,
+      ],
+      [
+        'a client that moved just now',
+        at(tally({ [affinity]: bad(1, 'moved') }), tally()),
+        'inconclusive',
+        /next round/,
+      ],
+      ['hairpin that fails', at(tally({ [hairpin]: bad(2) })), 'fail', /hairpin .* does not reach .* timeout, 2 times/],
+      ['hairpin that failed', at(tally({ [hairpin]: bad(0, 'timeout', 3) })), 'pass', /3 times, and not again/],
+      ['a Service that is down', at(tally({ [id]: bad(3) })), 'pass', /warning service shop\/web .*: timeout$/],
+      [
+        'the own Service that never answers',
+        at(tally(), tally(), { kinds: { 'cluster-ip-tcp': 40 } }),
+        'pass',
+        /^warning node n1 not looked at: hairpin, session affinity; the probe Service of the watcher did not answer$/,
+      ],
+      ['the own Service that answers late', at(tally(), { ...tally(), kinds: { 'cluster-ip-tcp': 40 } }), 'pass'],
+    ]);
+  });
+
   test('the threshold is the playbook’s', async () => {
     const at = pod(failing(4));
     const { gates } = at.playbook;

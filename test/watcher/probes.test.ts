@@ -214,6 +214,16 @@ describe('the pod watcher', () => {
     ]);
   });
 
+  it('counts a client that moves from the first round on: who reaches both endpoints has its rules', async () => {
+    const fake = new FakeNode();
+    fake.devices = [{ device: 'eth0', address: '10.244.1.9' }];
+    let dials = 0;
+    fake.dials = async () => ({ outcome: 'ok', answer: Buffer.from(me(dials++ % 2 === 0 ? first : second)) });
+    await watched(fake, POD, [], 1500);
+    const [round] = fake.of('round');
+    expect(round).toMatchObject({ dialled: { affinity: 1 }, bad: [['proxyctl/probe-1:80/TCP@affinity', 'moved']] });
+  });
+
   it('says so when it cannot answer', async () => {
     const fake = await watched(new FakeNode(), POD, [], 100);
     expect(fake.of('hello')).toMatchObject([{ vantage: 'pod' }]);
