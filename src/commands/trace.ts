@@ -1,9 +1,10 @@
+import type { NodesInventory } from '../cluster/inventory.ts';
 import { type ApiService, apiService, apiSlice } from '../core/api-services.ts';
 import type { Cluster, KubeObject } from '../core/cluster.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { ServiceVersion } from '../core/expected-rules.ts';
 import { frontendsOf } from '../core/frontends.ts';
-import type { Inventory, NodeFacts } from '../core/inventory.ts';
+import type { NodeFacts } from '../core/inventory.ts';
 import { isMode, MODES, type Mode } from '../core/mode.ts';
 import type { NodeView } from '../core/node-view.ts';
 import { ruleOptions } from '../core/rule-options.ts';
@@ -17,7 +18,7 @@ import { realClock } from '../run/clock.ts';
 import { lookAtNodes } from '../run/look.ts';
 import { findRecord } from '../run/record.ts';
 import type { CommandIo } from './io.ts';
-import { inventoryOf, openCluster, watcherImageOf } from './session.ts';
+import { openCluster, watcherImageOf } from './session.ts';
 
 export interface TraceOptions {
   namespace?: string;
@@ -27,6 +28,8 @@ export interface TraceOptions {
 }
 
 const FORMATS = ['text', 'json'] as const;
+/** So many kube-proxies are asked for their mode; a cluster of more nodes is not read whole for one Service. */
+const MODES_ASKED = 64;
 /** A kernel that is not as the API says is looked at again after so long. */
 const AGAIN_MS = 3_000;
 
@@ -82,7 +85,7 @@ class Tracer {
     const { service } = version;
     if (!service) return this.unserved(object);
     this.checkPort(service);
-    const inventory = await inventoryOf(this.cluster);
+    const inventory = await nodesOf(this.cluster, this.options.node);
     const choices = this.choose(inventory);
     const looking = { inventory, choices, record: await findRecord(this.cluster) };
     const first = await this.look(looking);
@@ -101,7 +104,7 @@ class Tracer {
     if (!service) throw this.unknown();
     return traceOf({
       madeAt: new Date().toISOString(),
-      cluster: inventory.cluster,
+      cluster: this.cluster.identity,
       type: String(object.spec?.type ?? 'ClusterIP'),
       service,
       port: this.asked.port,
@@ -131,7 +134,7 @@ class Tracer {
     return views;
   }
 
-  private choose({ nodes }: Inventory): Choice[] {
+  private choose({ nodes }: NodesInventory): Choice[] {
     const { node: name } = this.options;
     if (name === undefined) {
       const chosen = chooseNodes(nodes);
@@ -195,9 +198,14 @@ class Tracer {
 }
 
 interface Looking {
-  readonly inventory: Inventory;
+  readonly inventory: NodesInventory;
   readonly record: RunRecord | undefined;
   readonly choices: readonly Choice[];
+}
+
+async function nodesOf(cluster: Cluster, node: string | undefined): Promise<NodesInventory> {
+  const { takeNodes } = await import('../cluster/inventory.ts');
+  return takeNodes(cluster, MODES_ASKED, node);
 }
 
 async function all(objects: AsyncIterable<KubeObject>): Promise<KubeObject[]> {
@@ -213,7 +221,7 @@ function doubtOf({ os, ready }: NodeFacts): string | undefined {
 }
 
 /** Those that nodes serve in, and those that a run leads from and to. */
-function modesOf({ nodes }: Inventory, record: RunRecord | undefined): Mode[] {
+function modesOf({ nodes }: NodesInventory, record: RunRecord | undefined): Mode[] {
   const plan = record?.plan;
   const found = new Set<string>(nodes.map(n => n.mode));
   if (plan) for (const mode of [plan.to, ...plan.batches.flatMap(b => b.nodes.map(n => n.from))]) found.add(mode);
@@ -221,6 +229,6 @@ function modesOf({ nodes }: Inventory, record: RunRecord | undefined): Mode[] {
 }
 
 /** Without a configuration to read, kube-proxy has its defaults. */
-function configOf({ proxy }: Inventory): Record<string, unknown> {
+function configOf({ proxy }: NodesInventory): Record<string, unknown> {
   return proxy.configMap ? parseConfig(proxy.configMap.text) : {};
 }

@@ -67,17 +67,17 @@ export interface Choice {
   readonly why: string;
 }
 
-/** The first Ready node by name in each mode that the cluster has; nodes that nobody knows the mode of only without any other. */
+/** The first Ready node by name that is known to be in each mode; nodes that nobody knows the mode of only without any other. */
 export function chooseNodes(nodes: readonly NodeFacts[]): Choice[] {
   const ready = nodes.filter(n => n.ready && n.os !== 'windows').toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const first = (mode: string) => ready.find(n => n.mode === mode);
   const known = MODES.flatMap(mode => {
     const node = first(mode);
-    return node ? [{ node, why: `the first Ready node in ${mode}; --node takes another` }] : [];
+    return node ? [{ node, why: `a Ready node in ${mode}; --node takes another` }] : [];
   });
   const unknown = first('unknown');
   if (known.length > 0 || !unknown) return known;
-  return [{ node: unknown, why: 'the first Ready node, whose mode nobody has read yet; --node takes another' }];
+  return [{ node: unknown, why: 'a Ready node whose mode nobody has read yet; --node takes another' }];
 }
 
 export interface TraceFacts {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { takeNodes } from '../../src/cluster/inventory.ts';
 import { status } from './api-server.ts';
-import { CONTAINER, inventoryOf, type Json, node, pod, proxyPod, SYSTEM, says } from './world.ts';
+import { CONTAINER, clusterOf, inventoryOf, type Json, node, pod, proxyPod, SYSTEM, says } from './world.ts';
 
 describe('nodes', () => {
   test('with where they stand, what runs there and the mode that their kube-proxy says', async () => {
@@ -110,6 +111,53 @@ describe('nodes', () => {
       mode: 'nftables',
       proxyPod: { name: 'new', daemonSet: 'kube-proxy-nftables' },
     });
+  });
+});
+
+describe('nodes alone', () => {
+  const names = Array.from({ length: 100 }, (_, n) => `n${n}`);
+  const startedAt = (n: number) => ({ running: { startedAt: `2025-01-01T00:${String(n % 60).padStart(2, '0')}:00Z` } });
+  /** n99 was restarted last, and is in another mode. */
+  const world = () => ({
+    nodes: names.map(n => node(n)),
+    pods: [
+      ...names.map((n, i) => {
+        const made = proxyPod(`p-${n}`, n);
+        made.status.containerStatuses[0].state = n === 'n99' ? { running: { startedAt: '2026' } } : startedAt(i);
+        return made;
+      }),
+      pod('shop', 'w1', 'n1'),
+    ],
+    logs: Object.fromEntries(names.map(n => [`p-${n}`, says(n === 'n99' ? 'nftables' : 'iptables')])),
+  });
+  const nothingElse: Parameters<typeof clusterOf>[1] = api => {
+    for (const path of ['pods', 'services', 'namespaces'])
+      api.on(`GET /api/v1/${path}`, () => status(500, 'InternalError', `nobody needs ${path}`));
+    api.on('GET /apis/discovery.k8s.io/v1/endpointslices', () => status(500, 'InternalError', 'nobody needs slices'));
+  };
+
+  test('take neither Services nor pods of others, and ask some kube-proxies for their mode, of all ages', async () => {
+    const { nodes, proxy } = await takeNodes(await clusterOf(world(), nothingElse), 5, 'n50');
+    expect(nodes).toHaveLength(100);
+    expect(proxy.configMap?.name).toBe('proxy-config');
+    const known = nodes.filter(n => n.mode !== 'unknown');
+    expect(known).toHaveLength(6);
+    expect(known.map(n => [n.name, n.mode])).toContainEqual(['n50', 'iptables']);
+    expect(known.map(n => [n.name, n.mode])).toContainEqual(['n99', 'nftables']);
+  });
+
+  test('know all modes of a small cluster, as an inventory does', async () => {
+    const { nodes } = await takeNodes(await clusterOf(world(), nothingElse), 100);
+    const modes = nodes.map(n => [n.name, n.mode]);
+    expect(modes).toEqual((await inventoryOf(world())).nodes.map(n => [n.name, n.mode]));
+    expect(new Set(modes.map(([, mode]) => mode))).toEqual(new Set(['iptables', 'nftables']));
+  });
+
+  test('are served by nobody where Cilium replaces kube-proxy, however many they are', async () => {
+    const cilium = { 'cilium-config': { data: { 'kube-proxy-replacement': 'true' } } };
+    const nodes = names.map(n => node(n));
+    const found = await takeNodes(await clusterOf({ nodes, daemonSets: [], configMaps: cilium }, nothingElse), 5);
+    expect(new Set(found.nodes.map(n => n.mode))).toEqual(new Set(['none']));
   });
 });
 

@@ -1,5 +1,6 @@
 // A cluster of canned objects behind the small server, and its inventory.
 import { takeInventory } from '../../src/cluster/inventory.ts';
+import type { Cluster } from '../../src/core/cluster.ts';
 import type { Inventory } from '../../src/core/inventory.ts';
 import { type ApiServer, connectTo, startApi } from './api-server.ts';
 
@@ -81,13 +82,24 @@ export interface World {
   logs?: Record<string, string>;
 }
 
-export async function inventoryOf(world: World, prepare: (api: ApiServer) => void = () => {}): Promise<Inventory> {
+type Prepare = (api: ApiServer) => void;
+
+export async function inventoryOf(world: World, prepare?: Prepare): Promise<Inventory> {
+  return takeInventory(await clusterOf(world, prepare), NOW);
+}
+
+/** Pods of kube-system are listed by themselves, too. */
+export async function clusterOf(world: World, prepare: Prepare = () => {}): Promise<Cluster> {
   const api = await startApi();
   const cluster = await connectTo(api, { backoffMs: 0.1 });
   const list = (path: string, items: Json[] = []) => api.on(`GET ${path}`, () => ({ json: { items } }));
   list('/api/v1/nodes', world.nodes);
   list('/api/v1/namespaces', [{ metadata: { name: 'shop' } }, { metadata: { name: SYSTEM } }]);
   list('/api/v1/pods', world.pods);
+  list(
+    `/api/v1/namespaces/${SYSTEM}/pods`,
+    world.pods?.filter(p => p.metadata.namespace === SYSTEM),
+  );
   list('/api/v1/services', world.services);
   list('/apis/discovery.k8s.io/v1/endpointslices', world.slices);
   list(`/apis/apps/v1/namespaces/${SYSTEM}/daemonsets`, world.daemonSets ?? [daemonSet()]);
@@ -107,7 +119,7 @@ export async function inventoryOf(world: World, prepare: (api: ApiServer) => voi
     }));
   }
   prepare(api);
-  return takeInventory(cluster, NOW);
+  return cluster;
 }
 
 export const says = (mode: string) =>
