@@ -2,7 +2,8 @@
 import { expect } from 'vitest';
 import type { RunEvent } from '../../src/core/journal.ts';
 import type { Mode } from '../../src/core/mode.ts';
-import { differences, type NodeTruth, type Noise, type Row, type Testbed } from './testbed.ts';
+import { columns } from './columns.ts';
+import { differences, lostBeyond, type NodeTruth, type Noise, type Row, type Testbed } from './testbed.ts';
 
 /** Modes whose traces may stay on a node that serves in `mode`: none but its own. Shared chains count for the mode served. */
 export function expectOnly(truth: NodeTruth, mode: Mode): void {
@@ -16,8 +17,8 @@ export function expectOnly(truth: NodeTruth, mode: Mode): void {
 const NONE: Noise = { share: 0, kept: 0, blind: 0 };
 
 /**
- * `proxyctl ... --format json` under the witness; every loss beyond the noise is a failure, told at the end of the test: what
- * was measured and what the cluster looks like afterwards count all the same.
+ * `proxyctl ... --format json` under the witness; every loss beyond the noise is a failure. Where rows are kept it is told at the
+ * end of the test: what was measured and what the cluster looks like afterwards count all the same.
  */
 export async function withoutLoss(bed: Testbed, what: string, code: number, ...args: string[]): Promise<void> {
   const witness = await bed.witness();
@@ -25,15 +26,10 @@ export async function withoutLoss(bed: Testbed, what: string, code: number, ...a
   const seen = await witness.finished();
   const row = { what, ...seen, seconds: result.seconds, ...times(result.stdout) };
   bed.rows?.push(row);
-  const lost = `\n${seen.losses.join('\n')}`;
   expect(result.code, `${what}: exit code; it said\n${result.stderr}\n${result.stdout.slice(-3000)}`).toBe(code);
-  const { share, kept, blind } = bed.noise ?? NONE;
-  expect.soft(seen.tcpFailed / seen.tcp, `${what}: share of failed TCP connections${lost}`).toBeLessThanOrEqual(share);
-  const udpShare = seen.udpFailed / Math.max(1, seen.udp);
-  expect.soft(udpShare, `${what}: share of failed UDP exchanges${lost}`).toBeLessThanOrEqual(share);
-  expect.soft(seen.keptBroken, `${what}: kept connections broken${lost}`).toBeLessThanOrEqual(kept);
-  expect.soft(seen.blind, `${what}: stretches of which a client brought no result`).toBeLessThanOrEqual(blind);
-  expect(seen.tcp).toBeGreaterThan(50);
+  // Among tests that run side by side nobody knows whose end that would be.
+  const told = bed.rows ? expect.soft : expect;
+  told(lostBeyond(seen, bed.noise ?? NONE), what).toEqual([]);
 }
 
 function times(stdout: string): { proxySeconds: number; soakSeconds: number } {
@@ -79,17 +75,18 @@ export async function thereAndBack(
 
 /** There, and the new mode made the cluster's own. */
 export async function thereToStay(bed: Testbed, from: Mode, to: Mode): Promise<void> {
+  const before = await bed.objects();
   await withoutLoss(bed, `${from} -> ${to}`, 0, 'migrate', '--to', to, '--batch', '10');
   await migrated(bed, to);
   await withoutLoss(bed, `finalize ${to}`, 0, 'finalize');
   await migrated(bed, to);
-  const names = [...(await bed.objects()).keys()].filter(key => key.includes('proxyctl'));
-  expect(names, 'left in the cluster').toEqual([]);
+  const left = differences(before, await bed.objects()).filter(line => line.startsWith('left: '));
+  expect(left).toEqual([]);
 }
 
 /** The rows as a table for people. */
 export function table(rows: readonly Row[]): string {
-  const head = [
+  const heads = [
     '',
     'TCP',
     'failed',
@@ -120,9 +117,5 @@ export function table(rows: readonly Row[]): string {
     ];
     return cells.map(String);
   });
-  const widths = head.map((h, i) => Math.max(h.length, ...lines.map(l => l[i]?.length ?? 0)));
-  return [head, ...lines]
-    .map(cells => cells.map((c, i) => (i === 0 ? c.padEnd(widths[i] ?? 0) : c.padStart(widths[i] ?? 0))).join('  '))
-    .concat(rows.flatMap(r => r.losses.map(loss => `${r.what}: ${loss}`)))
-    .join('\n');
+  return [...columns(heads, lines), ...rows.flatMap(r => r.losses.map(loss => `${r.what}: ${loss}`))].join('\n');
 }

@@ -41,6 +41,28 @@ export interface Noise {
   readonly blind: number;
 }
 
+/** The least that a witness must have seen to tell anything. */
+const LEAST_TCP = 50;
+
+/** What was lost beyond the noise and what a fault of the test's own costs, one line each; empty when all is well. */
+export function lostBeyond(seen: Witnessed, noise: Noise, cost?: Witnessed): string[] {
+  const figures: [what: string, seen: number, allowed: number][] = [
+    ['TCP connections failed', seen.tcpFailed, noise.share * seen.tcp + COST_FACTOR * (cost?.tcpFailed ?? 0)],
+    ['UDP exchanges failed', seen.udpFailed, noise.share * seen.udp + COST_FACTOR * (cost?.udpFailed ?? 0)],
+    ['kept connections broke', seen.keptBroken, noise.kept + COST_FACTOR * (cost?.keptBroken ?? 0)],
+    ['stretches brought no result', seen.blind, noise.blind],
+  ];
+  const over = figures.filter(([, is, allowed]) => is > allowed);
+  return [
+    ...over.map(([what, is, allowed]) => `${is} ${what}, ${Math.floor(allowed)} are allowed`),
+    ...(over.length > 0 ? seen.losses : []),
+    ...(seen.tcp > LEAST_TCP ? [] : [`only ${seen.tcp} TCP connections were tried`]),
+  ];
+}
+
+/** A fault costs more in one place than in another. */
+const COST_FACTOR = 2;
+
 export interface Witness {
   /** Ends the witness and gives what it saw. */
   finished(): Promise<Witnessed>;
