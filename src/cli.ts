@@ -112,6 +112,7 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
       "every node as it is, in whatever mode: kernel rules against the API, probes, kube-proxy's own word (exit 20 when something is wrong or cannot be seen)",
     )
     .option('--node <name...>', 'only these nodes')
+    .option('--for <duration>', 'again and again for so long (30m, 8h): what each round found, as JSON a line a round')
     .option('--output <format>', 'text or json')
     .option('--playbook <file>', 'thresholds and times of the gates')
     .option('--watcher-image <name>', 'image of the watchers, for mirrors')
@@ -119,10 +120,13 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
       'after',
       `
 It changes nothing of the cluster's own. While it looks, each node has two pods and a Service of proxyctl, a few nodes at a time; they
-go in the end, on Ctrl-C too. It can be called on any cluster, migrated or not; not while a run is under way.
+go in the end, on Ctrl-C too. It can be called on any cluster, migrated or not; not while a run is under way. With --for they stay
+between the rounds on up to ten nodes, the exit code is 20 when any round was not well, and Services that came since are compared, not
+probed.
 
 Examples:
   proxyctl verify
+  proxyctl verify --for 1h
   proxyctl verify --node worker-7 worker-8 --output json`,
     )
     .action(async options => action(async io => (await import('./commands/verify.ts')).verifyCommand(io, options)));

@@ -18,6 +18,8 @@ export interface Verification {
   readonly version: typeof VERIFICATION_VERSION;
   /** ISO 8601, UTC. */
   readonly madeAt: string;
+  /** Which of several that follow one another, from 1; absent where there is one only. */
+  readonly round?: number;
   readonly cluster: ClusterIdentity;
   readonly verdict: Verdict;
   /** Services with an error, and the nodes on which they have it. */
@@ -29,7 +31,7 @@ export interface Verification {
   readonly notProbed: readonly string[];
 }
 
-export type Verified = Pick<Verification, 'madeAt' | 'cluster' | 'gates' | 'notProbed'> & {
+export type Verified = Pick<Verification, 'madeAt' | 'round' | 'cluster' | 'gates' | 'notProbed'> & {
   readonly nodes: readonly Omit<NodeVerification, 'verdict'>[];
 };
 

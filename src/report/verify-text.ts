@@ -25,6 +25,14 @@ export function verifyText(found: Verification, painter: Painter): string {
   return `${lines.join('\n')}\n`;
 }
 
+/** A line for a round that is well, all that was found for any other. */
+export function roundText(found: Verification, painter: Painter): string {
+  const head = escapeText(`${found.madeAt} round ${found.round ?? 1}`);
+  if (found.verdict !== 'pass') return `${head}\n${verifyText(found, painter)}`;
+  const mark = found.cluster.simulated ? `${painter.doubt('SIMULATED cluster')} ` : '';
+  return `${mark}${head}: ${verdictLine(found, painter)}\n`;
+}
+
 /** One line as soon as a node is done. */
 export function nodeLine({ name, mode, gates }: Omit<NodeVerification, 'verdict'>, painter: Painter): string {
   const bad = gates.filter(gate => gate.verdict !== 'pass');

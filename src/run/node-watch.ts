@@ -1,6 +1,7 @@
 import type { KubeObject, Ref } from '../core/cluster.ts';
 import type { Runner } from '../core/driver.ts';
 import { ApiError } from '../core/errors.ts';
+import { SILENCE_MS } from '../core/evidence.ts';
 import type { NodeInFlip } from '../core/gate.ts';
 import { LABEL_RUN, NAMESPACE } from '../core/names.ts';
 import { emptyView, type NodeView, nodeTime, observe, restartRounds } from '../core/node-view.ts';
@@ -13,6 +14,8 @@ import { ensureProbeService, leadTo, removeProbeService } from './probe-service.
 const START_SECONDS = 300;
 /** Time for the probe Service to answer for the first time, in seconds. Without it hairpin and affinity are not looked at. */
 const OWN_SECONDS = 10;
+/** Time for one more look at the kernel, in seconds; where none comes, gates say so. */
+const LOOK_SECONDS = 60;
 const VANTAGES: readonly Vantage[] = ['host', 'pod'];
 
 /** The two watchers of a node and what they have said so far. */
@@ -114,6 +117,38 @@ export class NodeWatch {
   async anew(rounds: number): Promise<void> {
     this.view = restartRounds(this.view, this.run.clock.now());
     await this.settled(rounds);
+  }
+
+  /**
+   * For a node that is looked at again and again: what was seen since the last time is "before" from now on, `rounds` complete
+   * rounds at least, and the kernel is read anew. Less is known where the watchers fell silent; gates tell.
+   */
+  async again(rounds: number): Promise<void> {
+    const begun = this.run.clock.now();
+    await this.told('the watchers on', START_SECONDS, () => this.ready(rounds));
+    this.mark();
+    await this.told('a look at the kernel of', LOOK_SECONDS, () => this.kernelReadAt() >= begun);
+  }
+
+  /** Somebody has spoken and does not any more. */
+  isSilent(): boolean {
+    const now = this.run.clock.now();
+    return VANTAGES.some(vantage => now - (this.view.seenAt[vantage] ?? now) > SILENCE_MS);
+  }
+
+  /** Waits no longer than `seconds`, nor for those who say nothing any more. */
+  private async told(what: string, seconds: number, done: () => boolean): Promise<void> {
+    const { clock, waitFor } = this.run;
+    const end = clock.monotonic() + seconds * 1000;
+    await waitFor(`${what} ${this.view.node}`, 2 * seconds, async () =>
+      done() || this.isSilent() || clock.monotonic() > end ? true : undefined,
+    );
+  }
+
+  /** When the last whole look at the kernel began, by our own clock, ms. */
+  private kernelReadAt(): number {
+    const { rules, offset = 0 } = this.view;
+    return Math.max(...Object.values(rules).map(({ t }) => Date.parse(t) + offset));
   }
 
   /** Unix seconds of the node's clock. */

@@ -8,16 +8,19 @@ import type { ServiceTruth } from '../core/service-truth.ts';
 import type { NodeVerification } from '../core/verification.ts';
 import { type Judging, judgeUntilPassed, Red } from './engine.ts';
 import type { NodeWatch } from './node-watch.ts';
-import { Watches, type Watching } from './watches.ts';
+import type { Watches } from './watches.ts';
 
 /** Watchers of so many nodes stand at the same time. */
 const AT_ONCE = 3;
 /** Complete probe rounds of each vantage before anything is judged. */
 const ROUNDS = 2;
-/** On top of the time to settle, what cannot be seen may take so long to be seen, seconds. */
+/** On top of the time to settle, what cannot be seen may take so long to be seen, seconds; less where the playbook says so. */
 const PATIENCE = 40;
 
-export interface Verifying extends Judging, Watching {
+export interface Verifying extends Judging {
+  readonly watches: Watches;
+  /** The nodes are looked at again: watchers stay where they are few. */
+  readonly again: boolean;
   /** Gates that look at one node. */
   readonly gates: readonly Gate[];
   /** What gates look at besides the node, at the moment `verify`. */
@@ -30,23 +33,18 @@ export interface Verifying extends Judging, Watching {
 
 export type VerifiedNode = Omit<NodeVerification, 'verdict'>;
 
-/** Every node in its order; the watchers are away when it returns or throws. Throws the signal's reason when it aborts. */
+/** Every node in its order; whoever made the watches closes them. Throws the signal's reason when it aborts. */
 export async function verifyNodes(verifying: Verifying, nodes: readonly NodeFacts[]): Promise<VerifiedNode[]> {
-  const watches = new Watches(verifying);
   const results = new Map<string, Result>();
   const waiting = [...nodes];
   const work = async () => {
     for (let node = waiting.shift(); node; node = waiting.shift()) {
-      const result = await verifyNode(verifying, watches, node);
+      const result = await verifyNode(verifying, node);
       results.set(node.name, result);
       verifying.onNode(result.node);
     }
   };
-  try {
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
-  } finally {
-    await watches.closed();
-  }
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
   return compared(verifying, [...nodes.flatMap(node => results.get(node.name) ?? [])]);
 }
 
@@ -74,26 +72,58 @@ function withFindings(gate: Judgement, more: readonly Finding[]): Judgement {
   return { ...gate, findings, verdict: verdictOf(findings) };
 }
 
-async function verifyNode(verifying: Verifying, watches: Watches, node: NodeFacts): Promise<Result> {
+async function verifyNode(verifying: Verifying, node: NodeFacts): Promise<Result> {
+  const { watches, again } = verifying;
   const { name } = node;
-  const unseen = (message: string): Result => ({ node: { name, mode: node.mode, gates: [notSeen(node, message)] } });
-  if (!node.ready) return unseen('is not Ready, so that nothing can be started there to look');
-  if (!node.proxyPod) return unseen('has no kube-proxy pod');
+  const unseen = (message: string, level: Finding['level'] = 'inconclusive'): Result => ({
+    node: { name, mode: node.mode, gates: [notSeen(node, message, level)] },
+  });
+  let stays = false;
   try {
-    const watch = await watches.of(node.name);
-    await watch.settled(ROUNDS);
-    watch.mark();
-    const mode = modeOf(node, watch);
-    if (mode === undefined) return unseen('neither its kube-proxy nor the log of it tells its mode');
-    const gates = await judge(verifying, watch, node, mode);
-    const { pod: tally } = watch.view.rounds;
-    return { node: { name, mode, gates }, ...(tally ? { tally } : {}) };
+    if (!node.ready) return unseen('is not Ready, so that nothing can be started there to look');
+    if (!node.proxyPod) return unseen('has no kube-proxy pod');
+    const watch = await watched(watches, name);
+    const result = await look(verifying, watch, node, unseen);
+    // Silent watchers may be gone with their node's last boot.
+    stays = again && !watch.isSilent();
+    return result;
   } catch (error) {
     if (verifying.run.signal.aborted) throw error;
     return unseen(`could not be looked at: ${error instanceof Error ? error.message : String(error)}`);
   } finally {
-    watches.stop(node.name);
+    if (stays) watches.leave(name);
+    else watches.stop(name);
   }
+}
+
+/** The watchers, with enough known of the time before. */
+async function watched(watches: Watches, node: string): Promise<NodeWatch> {
+  const stood = watches.has(node);
+  const watch = await watches.of(node);
+  if (stood) await watch.again(ROUNDS);
+  else {
+    await watch.settled(ROUNDS);
+    watch.mark();
+  }
+  return watch;
+}
+
+async function look(
+  verifying: Verifying,
+  watch: NodeWatch,
+  node: NodeFacts,
+  unseen: (message: string, level?: Finding['level']) => Result,
+): Promise<Result> {
+  const { name, proxyPod } = node;
+  const mode = modeOf(node, watch);
+  if (mode === undefined) {
+    const silent = 'neither its kube-proxy nor the log of it tells its mode';
+    if (!proxyPod || proxyPod.ready) return unseen(silent);
+    return unseen(`kube-proxy pod ${proxyPod.name} is not ready, and ${silent}`, 'error');
+  }
+  const gates = await judge(verifying, watch, node, mode);
+  const { pod: tally } = watch.view.rounds;
+  return { node: { name, mode, gates }, ...(tally ? { tally } : {}) };
 }
 
 /** The running kube-proxy tells its mode itself; its log told it when the inventory was taken. */
@@ -111,6 +141,7 @@ async function judge(
 ): Promise<Judgement[]> {
   const expected = label !== undefined && isMode(label) ? label : mode;
   const { gates, settle } = verifying;
+  const { convergence } = verifying.look().playbook.gates;
   const flip = { from: mode, to: expected, expected, slot: 'main' as const };
   const look = (): Look => ({ ...verifying.look(), to: expected, node: watch.inFlip(flip, undefined) });
   try {
@@ -119,7 +150,7 @@ async function judge(
       gates,
       look,
       settle,
-      patience: settle + PATIENCE,
+      patience: settle + Math.min(PATIENCE, convergence),
       node: name,
     });
   } catch (error) {
@@ -128,14 +159,14 @@ async function judge(
   }
 }
 
-function notSeen({ name }: NodeFacts, message: string): Judgement {
-  const finding = { level: 'inconclusive' as const, subject: `node ${name}`, message };
+function notSeen({ name }: NodeFacts, message: string, level: Finding['level']): Judgement {
+  const findings = [{ level, subject: `node ${name}`, message }];
   return {
     gate: 'watchers',
     title: 'The node can be looked at',
     hint: "'kubectl -n proxyctl get pods' and the kubelet's log on the node tell why",
-    verdict: 'inconclusive',
-    findings: [finding],
+    verdict: verdictOf(findings),
+    findings,
     summary: '',
   };
 }

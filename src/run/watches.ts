@@ -29,6 +29,11 @@ export class Watches {
     if (node !== undefined) this.of(node).catch(() => undefined);
   }
 
+  /** Whether the node has watchers, or they are being started. */
+  has(node: string): boolean {
+    return this.started.has(node);
+  }
+
   of(node: string): Promise<NodeWatch> {
     const known = this.started.get(node);
     if (known) return known;

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { Running } from '../scenarios/rounds.ts';
 import type { CliResult } from '../scenarios/testbed.ts';
 
 const BIN = resolve(import.meta.dirname, '../../bin/proxyctl.js');
@@ -17,19 +18,15 @@ export function runOnTerminal(args: readonly string[]): Promise<CliResult> {
   return start([SCRIPT, '-qec', words, '/dev/null'], { TERM: 'xterm' }).result;
 }
 
-/** Runs it with a clean environment; `env` adds to it. Ends it after five minutes. */
+/** Runs it with a clean environment; `env` adds to it. Ends it after ten minutes. */
 export function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<CliResult> {
   return startCli(args, env).result;
 }
 
-export interface RunningCli {
+export interface RunningCli extends Running {
   readonly pid: number;
-  readonly result: Promise<CliResult>;
   /** Its home, where its journal is. */
   readonly home: string;
-  /** What it has said so far. */
-  stderr(): string;
-  signal(name: NodeJS.Signals): void;
 }
 
 /** As `runCli`, while it runs. `fileKilobytes`: no file of its may grow further, as on a disk that is full. */
@@ -50,7 +47,7 @@ function start([program = '', ...args]: readonly string[], env: Record<string, s
   const child = spawn(program, args, {
     env: clean,
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 300_000,
+    timeout: 600_000,
   });
   let stdout = '';
   let stderr = '';
@@ -60,7 +57,14 @@ function start([program = '', ...args]: readonly string[], env: Record<string, s
     child.on('error', fail);
     child.on('close', code => done({ code: code ?? -1, stdout, stderr, seconds: (performance.now() - began) / 1000 }));
   });
-  return { pid: child.pid ?? 0, home, result, stderr: () => stderr, signal: name => void child.kill(name) };
+  return {
+    pid: child.pid ?? 0,
+    home,
+    result,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    signal: name => void child.kill(name),
+  };
 }
 
 /** A file in a fresh temporary folder; gives its path. */

@@ -4,6 +4,7 @@ import type { KubeObject } from '../../src/core/cluster.ts';
 import { NAMESPACE } from '../../src/core/names.ts';
 import type { Verification } from '../../src/core/verification.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from '../scenarios/embedded-testbed.ts';
+import { Rounds } from '../scenarios/rounds.ts';
 import { differences } from '../scenarios/testbed.ts';
 import { tempFile } from './run-cli.ts';
 
@@ -150,6 +151,68 @@ describe('what cannot be seen', () => {
     const found = await verify(20, '--node', nodeName(0), '--playbook', quick);
     expect(found.verdict).toBe('inconclusive');
     expect(said(found)).toMatch(/kernel-rules inconclusive .*EndpointSlices of the API cannot be followed/);
+  });
+});
+
+describe('for a while', () => {
+  const quick = tempFile('playbook.yaml', 'gates: { settle: 1s, convergence: 5s }\n');
+  const watchers = () => bed.sim.store.list('Pod', NAMESPACE).map(pod => pod.metadata.uid);
+  /** The first of a few rounds that is such. */
+  async function until(rounds: Rounds, is: (found: Verification) => boolean): Promise<Verification> {
+    for (let n = 0; n < 6; n++) {
+      const found = await rounds.next();
+      if (is(found)) return found;
+    }
+    throw new Error('no such round');
+  }
+
+  it('it tells each round, finds what comes and goes, and keeps its watchers meanwhile', {
+    timeout: TIMEOUT,
+  }, async () => {
+    const rounds = new Rounds(bed.start('verify', '--for', '1h', '--output', 'json', '--playbook', quick));
+    expect(await rounds.next()).toMatchObject({ round: 1, verdict: 'pass' });
+    const pods = watchers();
+    expect(pods).toHaveLength(6);
+    const { key } = victim();
+    const clear = bed.sim.fault.silentService(nodeName(1), key);
+    const found = await until(rounds, f => f.verdict === 'fail');
+    expect(found.round).toBeLessThanOrEqual(4);
+    expect(found.broken).toEqual([{ service: key, nodes: [nodeName(1)] }]);
+    clear();
+    await until(rounds, f => f.verdict === 'pass');
+    expect(watchers()).toEqual(pods);
+    expect((await rounds.end()).code).toBe(23);
+    expect(differences(before, await bed.objects())).toEqual([]);
+    expect(bed.sim.store.list('Pod', NAMESPACE)).toEqual([]);
+  });
+
+  it('it replaces watchers that were taken away', { timeout: TIMEOUT }, async () => {
+    const rounds = new Rounds(bed.start('verify', '--for', '1h', '--output', 'json', '--playbook', quick));
+    expect((await rounds.next()).verdict).toBe('pass');
+    for (const { metadata } of bed.sim.store.list('Pod', NAMESPACE))
+      if (metadata.name.endsWith(nodeName(2)))
+        bed.sim.registry.delete({ kind: 'Pod', namespace: NAMESPACE, name: metadata.name }, {});
+    const blind = await until(rounds, f => f.verdict !== 'pass');
+    expect(verdicts(blind)).toEqual({ [nodeName(0)]: 'pass', [nodeName(1)]: 'pass', [nodeName(2)]: 'inconclusive' });
+    await until(rounds, f => f.verdict === 'pass');
+    await rounds.end();
+    expect(bed.sim.store.list('Pod', NAMESPACE)).toEqual([]);
+  });
+
+  it('it ends by itself, and says whether all rounds were well', { timeout: TIMEOUT }, async () => {
+    const well = await bed.proxyctl('verify', '--for', '1s', '--playbook', quick);
+    expect(well.code, well.stderr).toBe(0);
+    expect(well.stdout).toMatch(/ round 1: verified: 3 nodes: 3 well/);
+    const key = silence(nodeName(1));
+    const bad = await bed.proxyctl('verify', '--for', '1s', '--playbook', quick);
+    expect(bad.code).toBe(20);
+    expect(bad.stdout).toContain(`  ${key} on ${nodeName(1)}`);
+  });
+
+  it.each(['soon', '0s', '-1'])('%s is no duration', async given => {
+    const result = await bed.proxyctl('verify', '--for', given);
+    expect(result.code).toBe(64);
+    expect(result.stderr).toContain('--for takes a duration such as 30s, 5m or 1h30m');
   });
 });
 

@@ -19,7 +19,7 @@ import { showProgress } from '../../src/report/progress.ts';
 import { eventLine, summaryText } from '../../src/report/run-text.ts';
 import { statusText } from '../../src/report/status-text.ts';
 import { traceText } from '../../src/report/trace-text.ts';
-import { nodeLine, verifyText } from '../../src/report/verify-text.ts';
+import { nodeLine, roundText, verifyText } from '../../src/report/verify-text.ts';
 import { hostile, poisoned, unsafeIn, withoutColours } from './hostile.ts';
 import { EXAMPLES } from './hostile-data.ts';
 
@@ -39,9 +39,11 @@ const TEXT: Record<string, (text: string, painter: Painter) => string> = {
   'status-text.ts': (text, painter) => statusText(poisoned(status, text), { painter, now: new Date(0) }),
   'trace-text.ts': (text, painter) => traceText(poisoned(trace, text), { painter }),
   'verify-text.ts': (text, painter) =>
-    [verifyText(poisoned(found, text), painter), ...poisoned(found.nodes, text).map(n => nodeLine(n, painter))].join(
-      '\n',
-    ),
+    [
+      verifyText(poisoned(found, text), painter),
+      roundText({ ...poisoned(found, text), verdict: 'pass' }, painter),
+      ...poisoned(found.nodes, text).map(n => nodeLine(n, painter)),
+    ].join('\n'),
 };
 /** They are given parts of the above, or are the escaping itself. */
 const HELPERS = ['escape.ts', 'layout.ts', 'paint.ts', 'run-reading.ts'];

@@ -3,7 +3,7 @@ import type { Finding, Judgement } from '../../src/core/gate.ts';
 import { verdictOf } from '../../src/core/gate.ts';
 import { type Verified, verification } from '../../src/core/verification.ts';
 import { makePainter } from '../../src/report/paint.ts';
-import { nodeLine, verifyText } from '../../src/report/verify-text.ts';
+import { nodeLine, roundText, verifyText } from '../../src/report/verify-text.ts';
 import { inventory } from '../gates/looks.ts';
 
 const plain = makePainter(false);
@@ -76,6 +76,13 @@ describe('the text', () => {
     const text = verifyText(found(nodes, { notProbed: [evil] }), plain) + nodeLine(node(evil, broken('a/b')), plain);
     expect(text).not.toContain('\u001b');
     expect(text).toContain('x');
+  });
+
+  test('of a round that is well is a line; of any other all is said', () => {
+    const well = roundText(found([node('n1', rules)], { round: 3 }), plain);
+    expect(well).toBe('2026-01-01T12:00:00Z round 3: verified: 1 node: 1 well, 0 with errors, 0 not known\n');
+    const bad = found([node('n1', broken('a/b'))], { round: 4 });
+    expect(roundText(bad, plain)).toBe(`2026-01-01T12:00:00Z round 4\n${verifyText(bad, plain)}`);
   });
 
   test('has a line for each node as it is done', () => {
