@@ -1,9 +1,11 @@
 // What goes wrong on nodes. Each call returns what takes the fault away again.
 import type { Mode } from '../core/mode.ts';
 import { type ApiFault, ApiFaults } from './api-faults.ts';
-import type { Disturbance } from './kernel.ts';
+import type { Disturbance, Kernel } from './kernel.ts';
 
 type Clear = () => void;
+/** What somebody does to a kernel behind kube-proxy's back. */
+export type Damage = (kernel: Kernel) => void;
 
 /** What the faults ask of the cluster. */
 export interface FaultHooks {
@@ -15,6 +17,7 @@ export interface FaultHooks {
   readonly disturb: (node: string, what: Disturbance, modes: readonly Mode[]) => void;
   /** The modes whose rules the node's kernel holds. */
   readonly modesOf: (node: string) => Mode[];
+  readonly kernelOf: (node: string) => Kernel;
   readonly fill: (node: string, ratio: number) => void;
   readonly resync: (node: string) => void;
   /** Stops the kube-proxies that run on the node now, or lets them go on. */
@@ -27,6 +30,7 @@ export class Faults {
   readonly requests = new ApiFaults();
   private readonly withoutNft = new Set<string>();
   private readonly frozen = new Set<string>();
+  private readonly damages = new Map<string, readonly Damage[]>();
   private readonly failing = new Set<string>();
   private readonly crashing = new Set<{ mode: Mode; node: string | undefined }>();
   private hooks: FaultHooks | undefined;
@@ -73,6 +77,20 @@ export class Faults {
   stopProxies(node: string): Clear {
     this.cluster.stop(node, true);
     return () => this.cluster.stop(node, false);
+  }
+
+  /** Does it at once, and again after each sync: kube-proxy never gets to mend it. Its next sync after the end does. */
+  damage(node: string, damage: Damage): Clear {
+    const { cluster, damages } = this;
+    damages.set(node, [...this.damagesOf(node), damage]);
+    damage(cluster.kernelOf(node));
+    return () => {
+      damages.set(
+        node,
+        this.damagesOf(node).filter(other => other !== damage),
+      );
+      cluster.resync(node);
+    };
   }
 
   /** Syncs of the node fail and are counted. */
@@ -123,6 +141,10 @@ export class Faults {
 
   isFrozen(node: string): boolean {
     return this.frozen.has(node);
+  }
+
+  damagesOf(node: string): readonly Damage[] {
+    return this.damages.get(node) ?? [];
   }
 
   failsSync(node: string): boolean {

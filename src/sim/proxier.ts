@@ -144,6 +144,7 @@ export class Proxier {
       stats.seconds += (performance.now() - begin) / 1000;
     }
     if (kernel.silenced.size > 0) kernel.silence(view.ports);
+    if (kernel === this.node.kernel) for (const damage of world.faults.damagesOf(this.node.name)) damage(kernel);
   }
 
   private program(family: Family, view: ServiceView): void {

@@ -205,6 +205,7 @@ function connectFaults({ faults, services }: World, fleet: Fleet): void {
       kernelOf(name).disturbed.set(what, modes);
     },
     modesOf: name => kernelOf(name).modes(),
+    kernelOf,
     fill: (name, ratio) => {
       kernelOf(name).conntrack.filled = ratio;
     },
