@@ -11,16 +11,16 @@ export async function laidOut(mode: Mode): Promise<void> {
 }
 
 /** Performs `attempt`; once more, on a new cluster, when it failed and a node is dead. It says so. */
-export async function onLivingNodes(mode: Mode, attempt: () => Promise<void>): Promise<void> {
+export async function onLivingNodes<T>(mode: Mode, attempt: () => Promise<T>): Promise<T> {
   try {
-    await attempt();
+    return await attempt();
   } catch (error) {
     const dead = process.env.PROXYCTL_TEST_KUBECONFIG ? [] : await deadNodes();
     if (dead.length === 0) throw error;
     const said = error instanceof Error ? error.message.split('\n')[0] : String(error);
     console.log(`${dead.join(', ')} stopped dead (${said}): once more, on a new cluster`);
     await laidOut(mode);
-    await attempt();
+    return await attempt();
   }
 }
 

@@ -25,18 +25,21 @@ export async function stockSwitch(bed: Testbed, to: Mode): Promise<Row> {
 export async function plainRestart(bed: Testbed): Promise<Row> {
   const witness = await bed.witness();
   const began = performance.now();
-  for (const node of NODES) {
-    const selector = ['-l', 'k8s-app=kube-proxy', '--field-selector', `spec.nodeName=${node}`];
-    await kubectl('-n', 'kube-system', 'delete', 'pod', ...selector);
-    await kubectl('-n', 'kube-system', 'rollout', 'status', 'ds/kube-proxy', '--timeout=180s');
-    await synced(node);
-  }
+  for (const node of NODES) await freshProxy(node);
   const seconds = (performance.now() - began) / 1000;
   return { what: 'plain restart, same mode', ...(await witness.finished()), seconds, proxySeconds: 0, soakSeconds: 0 };
 }
 
+/** Restarts the kube-proxy of a node, and waits until it has written its rules. */
+export async function freshProxy(node: string): Promise<void> {
+  const selector = ['-l', 'k8s-app=kube-proxy', '--field-selector', `spec.nodeName=${node}`];
+  await kubectl('-n', 'kube-system', 'delete', 'pod', ...selector);
+  await kubectl('-n', 'kube-system', 'rollout', 'status', 'ds/kube-proxy', '--timeout=180s');
+  await synced(node);
+}
+
 /** Waits until a node's kube-proxy has written its rules, both families. */
-async function synced(node: string): Promise<void> {
+export async function synced(node: string): Promise<void> {
   const count =
     "curl -s -m 5 127.0.0.1:10249/metrics | grep -c '^kubeproxy_sync_proxy_rules_last_timestamp_seconds{.* [1-9]'";
   const end = performance.now() + 240_000;

@@ -1,9 +1,10 @@
 // The testbed over a real cluster. The witness is /probe of the test image; the truth is asked of each node's own kernel.
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Running } from '../scenarios/rounds.ts';
 import {
   type CliResult,
   comparable,
@@ -44,7 +45,8 @@ export async function onNode(node: string, command: string): Promise<string> {
   return (await exec(`${SHARED}/node`, [node.replace('node', ''), command], { maxBuffer: 64 << 20 })).stdout;
 }
 
-function run(args: string[]): { child: ChildProcess; result: Promise<CliResult> } {
+/** Starts `proxyctl` inside the cluster's network, with a home of its own. */
+export function startCli(...args: string[]): Running {
   const began = performance.now();
   const state = mkdtempSync(join(tmpdir(), 'proxyctl-real-'));
   const child = spawn(`${SHARED}/in`, [process.execPath, join(ROOT, 'bin/proxyctl.js'), ...args], {
@@ -61,7 +63,7 @@ function run(args: string[]): { child: ChildProcess; result: Promise<CliResult> 
       resolve({ code: code ?? -1, stdout, stderr, seconds: (performance.now() - began) / 1000 }),
     );
   });
-  return { child, result };
+  return { stdout: () => stdout, stderr: () => stderr, signal: name => void child.kill(name), result };
 }
 
 interface Probed {
@@ -153,7 +155,7 @@ export function realTestbed(noise: Noise): Testbed & { rows: Row[] } {
     name: 'real',
     noise,
     rows: [],
-    proxyctl: (...args) => run(args).result,
+    proxyctl: (...args) => startCli(...args).result,
     async witness(): Promise<Witness> {
       let stop = false;
       const pods = NODES.map(node => `client-${node}`);

@@ -1,0 +1,59 @@
+// The fault matrix on real nodes: every fault in every mode is found and named while verify goes on; a node without one never is.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MODES, type Mode } from '../../src/core/mode.ts';
+import { tempFile } from '../cli/run-cli.ts';
+import { expectFound } from '../scenarios/expect-found.ts';
+import {
+  HEALTHY_ROUNDS,
+  type Health,
+  migrateFault,
+  type Outcome,
+  onTheWay,
+  tableOf,
+  verifyFaults,
+} from '../scenarios/fault-matrix.ts';
+import { laidOut, onLivingNodes } from './living.ts';
+import { realFaults, writeSeldom } from './real-faults.ts';
+
+/** Nodes are slow: more attempts before a Service counts as broken. What cannot be seen is told soon. */
+const VERIFY = 'gates: { settle: 5s, convergence: 30s, probes: { failures: 3 } }\n';
+const MIGRATE = 'order: { exclude: [node2, node3] }\ngates: { settle: 5s, convergence: 60s, soak: 1s }\n';
+
+const outcomes: Outcome[] = [];
+const healthy: string[] = [];
+
+/** Said at once, too: the whole takes long. */
+function tell(outcome: Outcome): void {
+  outcomes.push(outcome);
+  console.log(tableOf([outcome], outcome.error ?? ''));
+}
+
+// At the very end: which rows there are depends on what ran.
+afterAll(() => {
+  if (outcomes.length > 0)
+    console.log(`\n${tableOf(outcomes, 'On real nodes, what finds which fault:')}\n${healthy.join('\n')}\n`);
+});
+
+describe.runIf(process.env.PROXYCTL_TEST_ALL === '1').each(MODES)('nodes in %s mode', mode => {
+  beforeAll(() => laidOut(mode));
+
+  it('have faults, which are found, and no others are', async () => {
+    const health = await onLivingNodes(mode, () => matrix(mode));
+    for (const outcome of outcomes.filter(o => o.mode === mode)) expectFound(outcome, expect);
+    expect.soft(health.falseAlarms).toEqual([]);
+    expect.soft(health.healthyRounds).toBeGreaterThanOrEqual(HEALTHY_ROUNDS);
+  });
+});
+
+/** On a cluster as it is laid out. */
+async function matrix(mode: Mode): Promise<Health> {
+  // Of an attempt that a dead node ended.
+  outcomes.splice(0, outcomes.length, ...outcomes.filter(o => o.mode !== mode));
+  if (mode === 'ipvs') await writeSeldom();
+  const bed = await realFaults();
+  const health = await verifyFaults(bed, mode, tempFile('playbook.yaml', VERIFY), tell);
+  const alarms = `${health.falseAlarms.length} false alarms`;
+  healthy.push(`${mode}: ${health.healthyRounds} rounds of nodes without a fault, ${alarms}`);
+  for (const row of onTheWay(mode)) tell(await migrateFault(bed, mode, row, tempFile('playbook.yaml', MIGRATE)));
+  return health;
+}
