@@ -5,11 +5,20 @@ import type { Result } from './node-tools.ts';
 
 const done = (stdout = ''): Result => ({ code: 0, stdout, stderr: '' });
 
-export function conntrackTool(kernel: Kernel, args: readonly string[], connections: readonly IpvsConnection[]): Result {
+export function conntrackTool(
+  kernel: Kernel,
+  args: readonly string[],
+  input: string,
+  connections: readonly IpvsConnection[],
+): Result {
   if (args.includes('--version')) return done('conntrack v1.4.7 (conntrack-tools)\n');
   const option = (name: string) => args[args.indexOf(name) + 1] ?? '';
   if (args.includes('-L')) return done(option('-f') === 'ipv6' ? '' : connections.map(line).join(''));
-  if (args.includes('-I')) {
+  if (args.includes('-R')) {
+    for (const command of input.split('\n').filter(Boolean)) conntrackTool(kernel, command.split(' '), '', connections);
+    return done();
+  }
+  if (args.includes('-A')) {
     kernel.adopted.add(`${option('-s')}:${option('--sport')}`);
     return done('conntrack v1.4.7 (conntrack-tools): 1 flow entries have been created.\n');
   }

@@ -41,13 +41,13 @@ export function runTool(
   }
   switch (name) {
     case 'conntrack':
-      return conntrackTool(kernel, args, connections);
+      return conntrackTool(kernel, args, input, connections);
     case 'nft':
       return nft(kernel, args);
     case 'ipset':
-      return ipset(kernel, args);
+      return ipset(kernel, args, input);
     case 'ipvsadm':
-      return ipvsadm(kernel.ipvs, args);
+      return ipvsadm(kernel.ipvs, args, input);
     case 'ip':
       return ip(kernel.ipvs, args);
     case 'uname':
@@ -98,8 +98,15 @@ function nft(kernel: Kernel, args: readonly string[]): Result {
   return done(renderNft(table));
 }
 
-function ipset(kernel: Kernel, args: readonly string[]): Result {
+function ipset(kernel: Kernel, args: readonly string[], input = ''): Result {
   const { sets } = kernel.ipvs;
+  if (args[0] === 'restore') {
+    for (const [index, command] of input.split('\n').filter(Boolean).entries()) {
+      const { code, stderr } = ipset(kernel, command.split(' '));
+      if (code !== 0) return failed(stderr.replace('v7.17:', `v7.17: Error in line ${index + 1}:`));
+    }
+    return done();
+  }
   const [verb, name] = args.filter(arg => !arg.startsWith('-'));
   if (verb === 'list' || verb === 'save') {
     const names = name === undefined ? [...sets.keys()] : sets.has(name) ? [name] : undefined;
@@ -131,7 +138,15 @@ function savedSet(name: string, entries: ReadonlySet<string>): string {
   return `create ${name} hash:ip,port family ${family} hashsize 1024 maxelem 65536 bucketsize 12 initval 0x5adb22bd\n${members}`;
 }
 
-function ipvsadm(ipvs: Ipvs, args: readonly string[]): Result {
+function ipvsadm(ipvs: Ipvs, args: readonly string[], input = ''): Result {
+  if (args.includes('-R')) {
+    // What fails is said, and nothing more.
+    const said = input
+      .split('\n')
+      .filter(Boolean)
+      .map(command => ipvsadm(ipvs, command.split(' ')).stderr);
+    return { ...done(), stderr: said.join('') };
+  }
   if (args.includes('-C')) {
     ipvs.servers.clear();
     return done();
@@ -149,7 +164,7 @@ function ipvsadm(ipvs: Ipvs, args: readonly string[]): Result {
   }
   const at = args.findIndex(arg => /^(-t|-u|--tcp-service|--udp-service|--sctp-service)$/.test(arg));
   if (!(args.includes('-D') || args.includes('--delete-service')) || at < 0)
-    return failed('ipvsadm: only -S, -C and -D are simulated', 2);
+    return failed('ipvsadm: only -S, -C, -R and -D are simulated', 2);
   const protocol =
     /u/.test(args[at] ?? '') && !/tcp|sctp/.test(args[at] ?? '') ? 'udp' : /sctp/.test(args[at] ?? '') ? 'sctp' : 'tcp';
   const [, host = '', port = ''] = /^\[?([^\]]+?)\]?:(\d+)$/.exec(args[at + 1] ?? '') ?? [];

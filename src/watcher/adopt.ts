@@ -4,16 +4,19 @@
 // goes, and with it the conntrack entry (ip_vs_conn_drop_conntrack, Linux 6.1). So for a moment shorter than a retransmission
 // the packets of these flows are held back, the virtual server is removed, and conntrack gets entries that translate the same
 // way. What holds packets back forgets them by itself after HOLD_SECONDS: nothing that dies in here can cut a connection off.
+// So that it is a moment however many there are, it is done for so many flows at a time, by one program for each step.
 import type { NodeIo } from '../core/node-io.ts';
 import { servicePort } from '../core/service-port.ts';
 import { parseIpVsConnections } from '../kernel/ipvs.ts';
-import { eachAtMost } from './pace.ts';
 
 const TABLE = 'proxyctl-adopt';
 const HOLD_SECONDS = 10;
 const EXPIRE_MS = 3_000;
 const POLL_MS = 50;
-const MAX_PROGRAMS = 8;
+/** Flows that are held back at once, but for those of a single virtual server that has more. */
+const MOST_FLOWS = 500;
+/** The first that takes many entries from one file. */
+const CONNTRACK_NEEDS = [1, 4, 7] as const;
 const TIMEOUT_SECONDS = 86_400;
 
 /** A connection as conntrack lists it: the client's question, and the answer that ip_vs expects. */
@@ -50,20 +53,62 @@ export interface Server {
 
 /** Whether this node has what handing over takes. */
 export async function canAdopt(io: NodeIo): Promise<boolean> {
-  const tools = await Promise.all([io.run('conntrack', ['--version']), io.run('nft', ['--version'])]);
-  return tools.every(({ code }) => code === 0);
+  const [conntrack, nft] = await Promise.all([io.run('conntrack', ['--version']), io.run('nft', ['--version'])]);
+  const version = /v(\d+)\.(\d+)\.(\d+)/.exec(conntrack.stdout)?.slice(1).map(Number) ?? [];
+  return nft.code === 0 && conntrack.code === 0 && !isBefore(version, CONNTRACK_NEEDS);
+}
+
+function isBefore(version: readonly number[], needed: readonly number[]): boolean {
+  const at = needed.findIndex((part, i) => version[i] !== part);
+  return at >= 0 && (version[at] ?? 0) < (needed[at] ?? 0);
 }
 
 /**
- * Calls `remove`, which removes these TCP virtual servers, and keeps their established connections. Gives how many were handed
- * over; throws when packets could not be held back, before anything was removed.
+ * Removes TCP virtual servers by `remove`, group by group, and keeps their established connections. Gives how many were handed
+ * over; throws when packets could not be held back, before the group in question was touched. A mode that serves beside ipvs
+ * has taken all new connections: flows only become fewer.
  */
-export async function adoptAround(
+export async function adoptAround<S extends Server>(
   io: NodeIo,
-  servers: readonly Server[],
-  remove: () => Promise<void>,
+  servers: readonly S[],
+  remove: (servers: readonly S[]) => Promise<void>,
 ): Promise<number> {
-  const flows = (await Promise.all((['ipv4', 'ipv6'] as const).map(family => flowsTo(io, family, servers)))).flat();
+  const flows = Map.groupBy(await flowsTo(io, servers), serverOf);
+  const flowsOf = (server: S) => flows.get(keyOf(server)) ?? [];
+  const idle = servers.filter(server => flowsOf(server).length === 0);
+  if (idle.length > 0) await remove(idle);
+  let adopted = 0;
+  for (const group of grouped(servers, server => flowsOf(server).length)) {
+    const own = group.flatMap(flowsOf);
+    await adopt(io, own, group, remove);
+    adopted += own.length;
+  }
+  return adopted;
+}
+
+/** Servers that have flows, as many together as MOST_FLOWS allows. */
+function grouped<S>(servers: readonly S[], flowsOf: (server: S) => number): S[][] {
+  const groups: S[][] = [];
+  let open = Number.POSITIVE_INFINITY;
+  for (const server of servers) {
+    const flows = flowsOf(server);
+    if (flows === 0) continue;
+    if (open + flows > MOST_FLOWS) {
+      groups.push([]);
+      open = 0;
+    }
+    groups.at(-1)?.push(server);
+    open += flows;
+  }
+  return groups;
+}
+
+async function adopt<S extends Server>(
+  io: NodeIo,
+  flows: readonly Flow[],
+  servers: readonly S[],
+  remove: (servers: readonly S[]) => Promise<void>,
+): Promise<void> {
   const families = [...new Set(flows.map(flow => flow.family))];
   try {
     for (const family of families) {
@@ -72,20 +117,32 @@ export async function adoptAround(
         flows.filter(flow => flow.family === family),
       );
     }
-    await remove();
+    await remove(servers);
     await expired(io, flows);
-    await eachAtMost(MAX_PROGRAMS, flows, flow => insert(io, flow));
+    await insert(io, flows, await flowsTo(io, servers));
   } finally {
     for (const family of families) await run(io, 'nft', ['delete', 'table', family, TABLE]);
   }
-  return flows.length;
 }
 
-async function flowsTo(io: NodeIo, family: 'ipv4' | 'ipv6', servers: readonly Server[]): Promise<Flow[]> {
-  const listed = parseFlows(await run(io, 'conntrack', ['-L', '-f', family, '-p', 'tcp', '--state', 'ESTABLISHED']));
-  const wanted = new Set(servers.map(({ address, port }) => `${address} ${port}`));
-  // A flow whose answer comes from the address itself is not translated by ip_vs.
-  return listed.filter(flow => wanted.has(`${flow.dst} ${flow.dport}`) && flow.replySrc !== flow.dst);
+function keyOf({ address, port }: Server): string {
+  return `${address} ${port}`;
+}
+
+function serverOf({ dst, dport }: Flow): string {
+  return `${dst} ${dport}`;
+}
+
+/** Established flows that ip_vs translates for these servers. */
+async function flowsTo(io: NodeIo, servers: readonly Server[]): Promise<Flow[]> {
+  const wanted = new Set(servers.map(keyOf));
+  const flows: Flow[] = [];
+  for (const family of ['ipv4', 'ipv6']) {
+    const listed = await run(io, 'conntrack', ['-L', '-f', family, '-p', 'tcp', '--state', 'ESTABLISHED']);
+    // A flow whose answer comes from the address itself is not translated by ip_vs.
+    flows.push(...parseFlows(listed).filter(flow => wanted.has(serverOf(flow)) && flow.replySrc !== flow.dst));
+  }
+  return flows;
 }
 
 /** Both directions of the flows, before conntrack sees them, for HOLD_SECONDS at most. */
@@ -117,15 +174,22 @@ async function expired(io: NodeIo, flows: readonly Flow[]): Promise<void> {
   }
 }
 
-async function insert(io: NodeIo, flow: Flow): Promise<void> {
-  const tuple = ['-p', 'tcp', '-s', flow.src, '-d', flow.dst, '--sport', flow.sport, '--dport', flow.dport];
-  // Gone with the ip_vs entry as a rule; what is still there does not translate.
-  await io.run('conntrack', ['-D', ...tuple]);
-  const nat = ['--dst-nat', joined(flow.replySrc, flow.replySport)];
-  if (flow.replyDst !== flow.src || flow.replyDport !== flow.sport)
-    nat.push('--src-nat', joined(flow.replyDst, flow.replyDport));
-  const state = ['--state', 'ESTABLISHED', '-u', 'SEEN_REPLY,ASSURED', '-t', String(TIMEOUT_SECONDS)];
-  await run(io, 'conntrack', ['-I', ...tuple, ...nat, ...state]);
+/** Entries of `stale` flows are still there, and do not translate; as a rule they have gone with those of ip_vs. */
+async function insert(io: NodeIo, flows: readonly Flow[], stale: readonly Flow[]): Promise<void> {
+  const lines = [...stale.map(flow => `-D ${tupleOf(flow)}`), ...flows.map(entryOf)];
+  await run(io, 'conntrack', ['-R', '/dev/stdin'], lines.map(line => `${line}\n`).join(''));
+}
+
+function tupleOf({ src, dst, sport, dport }: Flow): string {
+  return `-p tcp -s ${src} -d ${dst} --sport ${sport} --dport ${dport}`;
+}
+
+function entryOf(flow: Flow): string {
+  const { src, sport, replySrc, replySport, replyDst, replyDport } = flow;
+  const isMasqueraded = replyDst !== src || replyDport !== sport;
+  const source = isMasqueraded ? ` --src-nat ${joined(replyDst, replyDport)}` : '';
+  const state = `--state ESTABLISHED -u SEEN_REPLY,ASSURED -t ${TIMEOUT_SECONDS}`;
+  return `-A ${tupleOf(flow)} --dst-nat ${joined(replySrc, replySport)}${source} ${state}`;
 }
 
 function joined(address: string, port: string): string {

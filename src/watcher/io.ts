@@ -1,6 +1,7 @@
 // The node as it is.
 import { spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, open, readFile, unlink } from 'node:fs/promises';
 import { get } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -58,13 +59,35 @@ function httpGet(port: number, path: string, timeoutMs: number): Promise<{ statu
   });
 }
 
-function run(program: string, args: readonly string[], input = ''): ReturnType<NodeIo['run']> {
+async function run(program: string, args: readonly string[], input = ''): ReturnType<NodeIo['run']> {
+  const file = await fileOf(input);
+  try {
+    return await runWith(file.fd, program, args);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Programs that open /dev/stdin by its name cannot open what Node makes for a pipe. The file has no name any more. */
+async function fileOf(input: string): Promise<FileHandle> {
+  if (input === '') return open('/dev/null', 'r');
+  const path = `/dev/shm/proxyctl-${randomUUID()}`;
+  const file = await open(path, 'wx+', 0o600);
+  await unlink(path);
+  // At a place of its own, so that who reads begins at the start.
+  const bytes = Buffer.from(input);
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at, at)).bytesWritten;
+  return file;
+}
+
+function runWith(stdin: number, program: string, args: readonly string[]): ReturnType<NodeIo['run']> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: 'pipe', timeout: PROGRAM_TIMEOUT_MS, killSignal: 'SIGKILL' });
+    const options = { timeout: PROGRAM_TIMEOUT_MS, killSignal: 'SIGKILL' } as const;
+    const child = spawn(program, args, { stdio: [stdin, 'pipe', 'pipe'], ...options });
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
-    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
-    child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
+    child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
+    child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk));
     child.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') resolve({ code: MISSING_PROGRAM, stdout: '', stderr: `${program}: not found` });
       else reject(error);
@@ -74,10 +97,5 @@ function run(program: string, args: readonly string[], input = ''): ReturnType<N
       const text = Buffer.concat(stderr).toString('utf8');
       resolve({ code: code ?? KILLED, stdout: Buffer.concat(stdout).toString('utf8'), stderr: text || killed });
     });
-    // A program that ends without reading its input says why by its exit code.
-    child.stdin.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') reject(error);
-    });
-    child.stdin.end(input);
   });
 }

@@ -1,12 +1,11 @@
 // Removes single things from a node's kernel. What fails is printed; whether something is gone is for a new look to say.
 import type { NodeIo } from '../core/node-io.ts';
 import { servicePort } from '../core/service-port.ts';
-import type { VirtualServer } from '../kernel/ipvs.ts';
+import { parseIpVs, type VirtualServer, virtualServerKey } from '../kernel/ipvs.ts';
 import type { ChainRef, Leftovers } from '../kernel/leftovers.ts';
-import { eachAtMost } from './pace.ts';
+import { readIfThere } from './collect.ts';
 import type { Report } from './report.ts';
 
-const MAX_PROGRAMS = 4;
 /** iptables: another program holds the lock of the legacy tables. */
 const LOCKED = 4;
 const LOCK_TRIES = 20;
@@ -35,26 +34,30 @@ export class Remover {
     }
   }
 
-  /** Whether all of them could be removed. */
+  /** Hundreds of them in a moment: one program removes them all. Gives whether they are gone. */
   async virtualServers(servers: readonly VirtualServer[]): Promise<boolean> {
-    let all = true;
-    await eachAtMost(MAX_PROGRAMS, servers, async server => {
-      if (!(await this.virtualServer(server))) all = false;
-    });
-    return all;
-  }
-
-  private async virtualServer({ address, port, protocol }: VirtualServer): Promise<boolean> {
-    const [place = ''] = servicePort(address, port, protocol).split('/');
-    return this.run('ipvsadm', ['-D', SERVICE_FLAG[protocol], place]);
+    const lines = servers.map(server => `-D ${SERVICE_FLAG[server.protocol]} ${placeOf(server)}\n`);
+    await this.run('ipvsadm', ['-R'], lines.join(''));
+    // It says nothing of lines that failed.
+    const there = new Set(parseIpVs((await readIfThere(this.io, '/proc/net/ip_vs')) ?? '').map(virtualServerKey));
+    const left = servers.filter(server => there.has(virtualServerKey(server)));
+    for (const server of left) this.report.trouble(`ipvsadm -D ${placeOf(server)}`, 'it is still there');
+    return left.length === 0;
   }
 
   async device(): Promise<void> {
     await this.run('ip', ['link', 'del', 'kube-ipvs0']);
   }
 
+  /** One program removes them, up to the first that it cannot; then the next one those behind it. */
   async ipsets(names: readonly string[]): Promise<void> {
-    for (const name of names) await this.run('ipset', ['destroy', name]);
+    for (let rest = [...names]; rest.length > 0; ) {
+      const { code, stderr } = await this.io.run('ipset', ['restore'], rest.map(name => `destroy ${name}\n`).join(''));
+      if (code === 0) return;
+      const line = Number(/Error in line (\d+)/.exec(stderr)?.[1] ?? rest.length);
+      this.report.trouble(`ipset destroy ${rest[line - 1] ?? ''}`, stderr.trim() || `exit code ${code}`);
+      rest = rest.slice(line);
+    }
   }
 
   private async run(program: string, args: string[], input?: string): Promise<boolean> {
@@ -68,6 +71,11 @@ export class Remover {
       await this.io.sleep(LOCK_WAIT_MS);
     }
   }
+}
+
+function placeOf({ address, port, protocol }: VirtualServer): string {
+  const [place = ''] = servicePort(address, port, protocol).split('/');
+  return place;
 }
 
 /** Jumps first, then the chains: emptied before the first is deleted, since they lead to one another. */

@@ -148,19 +148,15 @@ class Sweeper {
 
   /** Whether all of them are gone. Their established connections live on in conntrack, where the node has the tools for it. */
   private async removeServers(remover: Remover, servers: readonly VirtualServer[]): Promise<boolean> {
+    if (servers.length === 0) return true;
+    if (!(await canAdopt(this.io))) return remover.virtualServers(servers);
     let gone = true;
-    const remove = async () => {
-      gone = await remover.virtualServers(servers);
+    const remove = async (some: readonly VirtualServer[]) => {
+      if (!(await remover.virtualServers(some))) gone = false;
     };
-    if (servers.length === 0 || !(await canAdopt(this.io))) {
-      await remove();
-      return gone;
-    }
-    const adopted = await adoptAround(
-      this.io,
-      servers.filter(s => s.protocol === 'TCP'),
-      remove,
-    );
+    const [tcp, others] = [servers.filter(s => s.protocol === 'TCP'), servers.filter(s => s.protocol !== 'TCP')];
+    if (others.length > 0) await remove(others);
+    const adopted = await adoptAround(this.io, tcp, remove);
     this.say('adopted', { detail: `${adopted} established connections handed over to conntrack` });
     return gone;
   }

@@ -101,6 +101,8 @@ export class FakeNode implements NodeIo {
     const done = work.finally(() => {
       over = true;
     });
+    // Whoever waits for the end is told.
+    done.catch(() => undefined);
     for (let seconds = 0; seconds < 1000; seconds++) {
       await settled();
       if (over) break;

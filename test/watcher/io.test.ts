@@ -28,6 +28,12 @@ describe('the real node', () => {
     expect(await io.run('no-such-program-here', [])).toMatchObject({ code: 127 });
   });
 
+  it('gives input to programs that open it by its name, at its start', async () => {
+    const input = 'line\n'.repeat(100_000);
+    expect(await io.run('wc', ['-l', '/dev/stdin'], input)).toMatchObject({ code: 0, stdout: '100000 /dev/stdin\n' });
+    expect(await io.run('cat', [], '')).toMatchObject({ code: 0, stdout: '' });
+  });
+
   it('outlives a program that does not read its input', async () => {
     expect(await io.run('true', [], 'x'.repeat(1_000_000))).toMatchObject({ code: 0 });
   });

@@ -31,31 +31,31 @@ function nodeAfterIpvs(now: 'iptables' | 'nftables' = 'iptables'): FakeNode {
       return {};
     },
   };
-  for (const name of sets) {
-    fake.programs[`ipset destroy ${name}`] = () => {
-      sets = sets.filter(s => s !== name);
-      return {};
-    };
-  }
-  const lines: Record<string, string> = {
-    '-t 10.96.0.11:80': 'TCP  0A60000B:0050',
-    '-t 10.96.0.12:80': 'TCP  0A60000C:0050',
-    '-u [fd00:10:96::b]:53': 'UDP  [fd00:0010:0096',
-    '-t 192.168.7.2:30080': 'TCP  C0A80702:7580',
+  fake.programs['ipset restore'] = input => {
+    const gone = linesOf(input).map(line => line.replace('destroy ', ''));
+    sets = sets.filter(name => !gone.includes(name));
+    return {};
   };
-  for (const [args, start] of Object.entries(lines)) {
-    fake.programs[`ipvsadm -D ${args}`] = () => {
-      servers = servers
-        .split('\n')
-        .filter(line => !line.startsWith(start))
-        .join('\n');
-      fake.files['/proc/net/ip_vs'] = servers;
-      return {};
-    };
-  }
+  const starts: Record<string, string> = {
+    '-D -t 10.96.0.11:80': 'TCP  0A60000B:0050',
+    '-D -t 10.96.0.12:80': 'TCP  0A60000C:0050',
+    '-D -u [fd00:10:96::b]:53': 'UDP  [fd00:0010:0096',
+    '-D -t 192.168.7.2:30080': 'TCP  C0A80702:7580',
+  };
+  fake.programs['ipvsadm -R'] = input => {
+    const gone = linesOf(input).map(line => starts[line] ?? 'none of them');
+    servers = servers
+      .split('\n')
+      .filter(line => !gone.some(start => line.startsWith(start)))
+      .join('\n');
+    fake.files['/proc/net/ip_vs'] = servers;
+    return {};
+  };
   fake.files['/proc/net/ip_vs'] = servers;
   return fake;
 }
+
+const linesOf = (input: string) => input.split('\n').filter(Boolean);
 
 /** ipvs' own chains and jumps beside iptables mode's. */
 function merged(): string {
@@ -98,8 +98,13 @@ function restored(save: string, script: string): string {
 const OPTIONS: SweepOptions = { left: 'ipvs', now: 'iptables', drainSeconds: 30, waitSeconds: 60, servingPorts: MAIN };
 const swept = (fake: FakeNode, options: Partial<SweepOptions> = {}) =>
   fake.finish(sweep(fake, { ...OPTIONS, ...options }, new AbortController().signal));
+/** Commands that change something, one for each line of those that take many. */
 const changes = (fake: FakeNode) =>
-  fake.calls.map(call => call.command).filter(command => /destroy|-D|del|restore/.test(command));
+  fake.calls.flatMap(({ command, input }) => {
+    if (command === 'ipset restore') return linesOf(input).map(line => `ipset ${line}`);
+    if (command === 'ipvsadm -R') return linesOf(input).map(line => `ipvsadm ${line}`);
+    return /destroy|-D|del|restore|-f -|-R/.test(command) ? [command] : [];
+  });
 
 describe('before the new mode serves', () => {
   it.each<[string, (fake: FakeNode) => void, string]>([
@@ -212,7 +217,7 @@ describe('after ipvs', () => {
     fake.files['/proc/net/ip_vs_conn'] = IP_VS_CONN;
     const sweeping = sweep(fake, OPTIONS, new AbortController().signal);
     await fake.pass(10_000);
-    expect(changes(fake).filter(c => !c.includes('restore'))).toEqual([]);
+    expect(changes(fake).filter(c => !c.includes('-restore'))).toEqual([]);
     fake.files['/proc/net/ip_vs_conn'] = IP_VS_CONN.replace('ESTABLISHED', 'CLOSE');
     expect(await fake.finish(sweeping)).toBe(true);
     expect(fake.of('sweep').find(line => line.phase === 'drained')?.detail).toContain('0 established');
@@ -235,7 +240,14 @@ describe('after ipvs', () => {
 
   it('tries three times, then says what remains and why', async () => {
     const fake = nodeAfterIpvs();
-    fake.programs['ipset destroy KUBE-LOOP-BACK'] = { code: 1, stderr: 'Set cannot be destroyed: it is in use\n' };
+    const restore = fake.programs['ipset restore'];
+    fake.programs['ipset restore'] = input => {
+      const at = linesOf(input).indexOf('destroy KUBE-LOOP-BACK');
+      if (typeof restore === 'function') restore(at < 0 ? input : linesOf(input).slice(0, at).join('\n'));
+      return at < 0
+        ? {}
+        : { code: 1, stderr: `ipset v7.17: Error in line ${at + 1}: Set cannot be destroyed: it is in use\n` };
+    };
     expect(await swept(fake)).toBe(false);
     expect(changes(fake).filter(c => c === 'ipset destroy KUBE-LOOP-BACK')).toHaveLength(3);
     expect(fake.of('sweep').at(-1)).toMatchObject({ phase: 'done', remaining: ['ipset KUBE-LOOP-BACK'] });
@@ -244,7 +256,11 @@ describe('after ipvs', () => {
 
   it('keeps the device while a virtual server could not be removed', async () => {
     const fake = nodeAfterIpvs();
-    delete fake.programs['ipvsadm -D -t 10.96.0.12:80'];
+    const remove = fake.programs['ipvsadm -R'];
+    fake.programs['ipvsadm -R'] = input => {
+      const others = linesOf(input).filter(line => line !== '-D -t 10.96.0.12:80');
+      return typeof remove === 'function' ? remove(others.join('\n')) : {};
+    };
     expect(await swept(fake)).toBe(false);
     expect(changes(fake)).not.toContain('ip link del kube-ipvs0');
     expect(fake.of('sweep').at(-1)?.remaining).toEqual(['virtual server 10.96.0.12:80/TCP', 'device kube-ipvs0']);
@@ -270,6 +286,79 @@ describe('after ipvs', () => {
     };
     expect(await swept(fake)).toBe(false);
     expect(fake.of('sweep').at(-1)?.remaining).toEqual(['the kernel could not be read']);
+  });
+});
+
+describe('established connections of ipvs', () => {
+  const flow = (sport: number, from = '10.244.1.2') =>
+    `tcp 6 299 ESTABLISHED src=10.244.1.2 dst=10.96.0.11 sport=${sport} dport=80 src=10.244.2.3 dst=${from} sport=8080 dport=${sport} [ASSURED] mark=0 use=1\n`;
+  const LIST = 'conntrack -L -f ipv4 -p tcp --state ESTABLISHED';
+  const order = (fake: FakeNode) => changes(fake).filter(c => /^(nft|conntrack|ipvsadm)/.test(c));
+  const HANDED = '10.244.2.3:8080 --state ESTABLISHED -u SEEN_REPLY,ASSURED -t 86400';
+
+  function withTools(flows: string, version = 'v1.4.7'): FakeNode {
+    const fake = nodeAfterIpvs();
+    fake.files['/proc/net/ip_vs_conn'] = IP_VS_CONN.split('\n')[0] ?? '';
+    Object.assign(fake.programs, {
+      'conntrack --version': { stdout: `conntrack ${version} (conntrack-tools)\n` },
+      'nft --version': {},
+      [LIST]: { stdout: flows },
+      'conntrack -L -f ipv6 -p tcp --state ESTABLISHED': {},
+      'conntrack -R /dev/stdin': {},
+      'nft -f -': {},
+      'nft delete table ip proxyctl-adopt': {},
+    });
+    return fake;
+  }
+
+  it('are held back while their virtual server goes, and handed over by one program', async () => {
+    const fake = withTools(flow(4000) + flow(4001, '10.99.0.11'));
+    const removed = fake.programs['ipvsadm -R'];
+    fake.programs['ipvsadm -R'] = input => {
+      // The entry of one flow outlives its virtual server.
+      if (input.includes('10.96.0.11')) fake.programs[LIST] = { stdout: flow(4001, '10.99.0.11') };
+      return typeof removed === 'function' ? removed(input) : {};
+    };
+    expect(await swept(fake)).toBe(true);
+    expect(order(fake)).toEqual([
+      'ipvsadm -D -u [fd00:10:96::b]:53',
+      'ipvsadm -D -t 10.96.0.12:80',
+      'ipvsadm -D -t 192.168.7.2:30080',
+      'nft -f -',
+      'ipvsadm -D -t 10.96.0.11:80',
+      'conntrack -R /dev/stdin',
+      'nft delete table ip proxyctl-adopt',
+    ]);
+    const tuple = (sport: number) => `-p tcp -s 10.244.1.2 -d 10.96.0.11 --sport ${sport} --dport 80`;
+    expect(linesOf(fake.calls.find(c => c.command.startsWith('conntrack -R'))?.input ?? '')).toEqual([
+      `-D ${tuple(4001)}`,
+      `-A ${tuple(4000)} --dst-nat ${HANDED}`,
+      `-A ${tuple(4001)} --dst-nat 10.244.2.3:8080 --src-nat 10.99.0.11:4001${HANDED.slice(HANDED.indexOf(' '))}`,
+    ]);
+    expect(fake.of('sweep').find(line => line.phase === 'adopted')?.detail).toContain('2 established');
+  });
+
+  it('are handed over some hundred at a time', async () => {
+    const many = Array.from({ length: 300 }, (_, i) => flow(4000 + i)).join('');
+    const fake = withTools(many + many.replaceAll('10.96.0.11', '10.96.0.12'));
+    expect(await swept(fake)).toBe(true);
+    const steps = ['nft -f -', 'ipvsadm', 'conntrack -R /dev/stdin', 'nft delete table ip proxyctl-adopt'];
+    const seen = order(fake).slice(2);
+    expect(seen.map(c => (c.startsWith('ipvsadm') ? 'ipvsadm' : c))).toEqual([...steps, ...steps]);
+  });
+
+  it('are waited for where conntrack is too old to take many entries from one file', async () => {
+    const fake = withTools(flow(4000), 'v1.4.6');
+    expect(await swept(fake)).toBe(true);
+    expect(order(fake).filter(c => !c.startsWith('ipvsadm'))).toEqual([]);
+    expect(fake.of('sweep').find(line => line.phase === 'drained')).toBeDefined();
+  });
+
+  it('stay as they are when they cannot be held back', async () => {
+    const fake = withTools(flow(4000));
+    fake.programs['nft -f -'] = { code: 1, stderr: 'Error: syntax error' };
+    await expect(swept(fake)).rejects.toThrow('nft -f -');
+    expect(order(fake)).not.toContain('ipvsadm -D -t 10.96.0.11:80');
   });
 });
 
