@@ -27,11 +27,13 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
   const options = { run: run.id, image: engine.watcherImage, node, left, now, ...waits };
   const pod = await createFresh(run, sweeperPod(options));
   let last: SweepSample | undefined;
+  let trouble = '';
   const done = new AbortController();
   const follow = run.cluster.followLog(
     { namespace: NAMESPACE, pod: pod.metadata.name },
     line => {
       const observation = parseObservation(line);
+      if (observation?.kind === 'trouble') trouble = `; last trouble: ${observation.what}: ${observation.error}`;
       if (observation?.kind !== 'sweep') return;
       last = observation;
       if (observation.phase === 'done' || observation.phase === 'refused') done.abort();
@@ -54,10 +56,15 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
         await removeAtOnce(run, pod);
       }
       if (last?.phase === 'done' && last.remaining.length === 0) return last;
-      const detail = last
-        ? `${last.detail}${last.remaining.length > 0 ? `; remaining: ${last.remaining.join(', ')}` : ''}`
-        : 'the sweeper said nothing';
+      const detail = `${lastWord(last)}${trouble}`;
       throw new ProxyctlError(`${node}: what ${left} left behind could not be removed: ${detail}`, EXIT.halted);
     },
   };
+}
+
+function lastWord(last: SweepSample | undefined): string {
+  if (!last) return 'the sweeper said nothing';
+  const { phase, detail, remaining } = last;
+  const early = phase === 'done' || phase === 'refused' ? '' : 'the sweeper ended early; ';
+  return `${early}${detail}${remaining.length > 0 ? `; remaining: ${remaining.join(', ')}` : ''}`;
 }

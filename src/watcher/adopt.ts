@@ -63,25 +63,32 @@ function isBefore(version: readonly number[], needed: readonly number[]): boolea
   return at >= 0 && (version[at] ?? 0) < (needed[at] ?? 0);
 }
 
+/** How many flows were handed over, and what went wrong with others. */
+export interface Adopted {
+  readonly flows: number;
+  readonly troubles: readonly unknown[];
+}
+
 /**
- * Removes TCP virtual servers by `remove`, group by group, and keeps their established connections. Gives how many were handed
- * over; throws when packets could not be held back, before the group in question was touched. A mode that serves beside ipvs
- * has taken all new connections: flows only become fewer.
+ * Removes TCP virtual servers by `remove`, group by group, and keeps their established connections. Throws when packets could
+ * not be held back, before the group in question was touched. A mode that serves beside ipvs has taken all new connections:
+ * flows only become fewer.
  */
 export async function adoptAround<S extends Server>(
   io: NodeIo,
   servers: readonly S[],
   remove: (servers: readonly S[]) => Promise<void>,
-): Promise<number> {
+): Promise<Adopted> {
   const flows = Map.groupBy(await flowsTo(io, servers), serverOf);
   const flowsOf = (server: S) => flows.get(keyOf(server)) ?? [];
   const idle = servers.filter(server => flowsOf(server).length === 0);
   if (idle.length > 0) await remove(idle);
-  let adopted = 0;
+  const adopted = { flows: 0, troubles: [] as unknown[] };
   for (const group of grouped(servers, server => flowsOf(server).length)) {
     const own = group.flatMap(flowsOf);
-    await adopt(io, own, group, remove);
-    adopted += own.length;
+    const trouble = await adopt(io, own, group, remove);
+    if (trouble === undefined) adopted.flows += own.length;
+    else adopted.troubles.push(trouble);
   }
   return adopted;
 }
@@ -103,12 +110,13 @@ function grouped<S>(servers: readonly S[], flowsOf: (server: S) => number): S[][
   return groups;
 }
 
+/** What went wrong once the servers had gone: there is no way back then, and the others must not wait for it. */
 async function adopt<S extends Server>(
   io: NodeIo,
   flows: readonly Flow[],
   servers: readonly S[],
   remove: (servers: readonly S[]) => Promise<void>,
-): Promise<void> {
+): Promise<unknown> {
   const families = [...new Set(flows.map(flow => flow.family))];
   try {
     for (const family of families) {
@@ -118,8 +126,13 @@ async function adopt<S extends Server>(
       );
     }
     await remove(servers);
-    await expired(io, flows);
-    await insert(io, flows, await flowsTo(io, servers));
+    try {
+      await expired(io, flows);
+      await insert(io, flows, await flowsTo(io, servers));
+      return undefined;
+    } catch (error) {
+      return error;
+    }
   } finally {
     for (const family of families) await run(io, 'nft', ['delete', 'table', family, TABLE]);
   }

@@ -156,8 +156,9 @@ class Sweeper {
     };
     const [tcp, others] = [servers.filter(s => s.protocol === 'TCP'), servers.filter(s => s.protocol !== 'TCP')];
     if (others.length > 0) await remove(others);
-    const adopted = await adoptAround(this.io, tcp, remove);
-    this.say('adopted', { detail: `${adopted} established connections handed over to conntrack` });
+    const { flows, troubles } = await adoptAround(this.io, tcp, remove);
+    for (const trouble of troubles) this.report.trouble('handing connections over', trouble);
+    this.say('adopted', { detail: `${flows} established connections handed over to conntrack` });
     return gone;
   }
 

@@ -354,6 +354,15 @@ describe('established connections of ipvs', () => {
     expect(fake.of('sweep').find(line => line.phase === 'drained')).toBeDefined();
   });
 
+  it('are told of when they could not be handed over, and the sweep goes on', async () => {
+    const fake = withTools(flow(4000) + flow(5000).replace('10.96.0.11', '10.96.0.12'));
+    fake.programs['conntrack -R /dev/stdin'] = { code: 1, stderr: 'Operation failed: Cannot allocate memory' };
+    expect(await swept(fake)).toBe(true);
+    expect(fake.of('trouble')[0]?.error).toContain('Cannot allocate memory');
+    expect(fake.of('sweep').find(line => line.phase === 'adopted')?.detail).toMatch(/^0 established/);
+    expect(order(fake).at(-1)).toBe('nft delete table ip proxyctl-adopt');
+  });
+
   it('stay as they are when they cannot be held back', async () => {
     const fake = withTools(flow(4000));
     fake.programs['nft -f -'] = { code: 1, stderr: 'Error: syntax error' };
