@@ -80,7 +80,7 @@ const wishes = (command: Command): Command =>
   command
     .option('--to <mode>', `target mode: ${MODES.join(', ')} (nftables when every node can run it)`)
     .option('--batch <n>', 'at most so many Services newly exposed by one batch (50)')
-    .option('--playbook <file>', 'playbook: caps, order, gates');
+    .option('--playbook <file>', 'playbook: caps, order, gates (docs/playbook.md)');
 
 function addReading(program: Command, action: (perform: Perform) => Promise<void>): void {
   program
@@ -147,7 +147,7 @@ Examples:
     .description(
       'where packets for a Service go on a node, in its mode, with the commands to type there (exit 20 when the kernel is not as the API says; takes the rights of verify)',
     )
-    .option('-n, --namespace <name>', 'namespace of the Service, where its name does not say it (default)')
+    .option('-n, --namespace <name>', 'namespace of the Service, where its name does not say it; else default')
     .option('--node <name>', 'look at this node; else at a Ready node in each mode that the cluster has')
     .option('--output <format>', 'text or json')
     .option('--watcher-image <name>', 'image of the watcher, for mirrors')
@@ -164,14 +164,17 @@ Examples:
     .action(async (service, options) =>
       action(async io => (await import('./commands/trace.ts')).traceCommand(io, service, options)),
     );
-  const several = (value: string, before: string[]) => [...before, value];
+  const several = (flags: string, description: string) =>
+    new Option(flags, description)
+      .argParser((value: string, before: string[]) => [...before, value])
+      .default([], 'none');
   program
     .command('rbac')
     .argument('[purpose]', `what the rights are for: ${PURPOSES.join(', ')}`, 'migrate')
     .description('the roles that this takes and no more, for kubectl apply -f -; asks no cluster')
-    .option('--user <name>', 'bind them to this user (may be repeated, as may the others)', several, [])
-    .option('--group <name>', 'bind them to this group', several, [])
-    .option('--service-account <namespace:name>', 'bind them to this ServiceAccount', several, [])
+    .addOption(several('--user <name>', 'bind them to this user (may be repeated, as may the others)'))
+    .addOption(several('--group <name>', 'bind them to this group'))
+    .addOption(several('--service-account <namespace:name>', 'bind them to this ServiceAccount'))
     .option('--inventory <file>', "names of kube-proxy's objects, where they are not kubeadm's")
     .addHelpText(
       'after',
@@ -228,6 +231,15 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
     .action(async options => action(async io => (await import('./commands/undo.ts')).rollbackCommand(io, options)));
   changing(program.command('finalize'))
     .description("make the new mode the cluster's own; after it, undo is a new migration")
+    .addHelpText(
+      'after',
+      `
+The mode is written into kube-proxy's own configuration, the nodes go back to its own DaemonSet, one by one and each by a
+plain restart in the same mode, and what proxyctl made is removed.
+
+Example:
+  proxyctl finalize`,
+    )
     .action(async options => action(async io => (await import('./commands/undo.ts')).finalizeCommand(io, options)));
   program
     .command('demo')
