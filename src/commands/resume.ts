@@ -7,7 +7,7 @@ import { describeHolder } from '../run/lease.ts';
 import type { CommandIo } from './io.ts';
 import { goOn } from './migrate.ts';
 import { inventoryOf, openCluster, refuseBlindTakeover, type TakeOver } from './session.ts';
-import { standingRun, stateText, unpause } from './steer.ts';
+import { standingRun, unpause } from './steer.ts';
 import { undoStanding } from './undo.ts';
 
 export interface ResumeOptions extends TakeOver {
@@ -43,6 +43,6 @@ async function wentOn(io: CommandIo, cluster: Cluster, runner: string): Promise<
     io.err(`${escapeText(runner)}, does not answer`);
     return false;
   }
-  io.err(`it goes on with ${escapeText(runner)}; ${stateText(doing)}`);
+  io.err(`it goes on with ${escapeText(runner)}`);
   return true;
 }

@@ -1,6 +1,7 @@
 // Which Services a node puts to the test when it flips. kube-proxy translates on the client's node, so what counts is where
 // clients are and where outside traffic enters, not where endpoints are.
 import { type Inventory, type NodeFacts, type ServiceFacts, serviceKey } from './inventory.ts';
+import { NAMESPACE } from './names.ts';
 import type { Playbook } from './playbook.ts';
 import { count } from './words.ts';
 
@@ -51,7 +52,8 @@ export function reachOf(inventory: Inventory, playbook: Playbook): Reach {
   const { callers } = playbook.exposure;
   const grouping = new Grouping(inventory.nodes, callers);
   for (const service of inventory.services) {
-    if (!service.proxied) continue;
+    // Those of proxyctl come and go with its watchers, and nobody else calls them.
+    if (!service.proxied || service.namespace === NAMESPACE) continue;
     const entry = takesOutsideTraffic(service);
     const cluster = entry && service.externalTrafficPolicy === 'Cluster';
     if (isKubernetes(service) || isDns(service) || (cluster && anyNodeLetsIn)) everywhere.push(serviceKey(service));

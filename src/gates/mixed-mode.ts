@@ -53,7 +53,7 @@ function inCluster(look: Look): { findings: Finding[]; summary: string } {
   const findings: Finding[] = [];
   const inRunNow = nodes.filter(n => n.label !== undefined);
   if (inRunNow.length > 0) {
-    const message = `a run of proxyctl is under way: ${count(inRunNow.length, 'node bears its label', 'nodes bear its label')}`;
+    const message = `a run of proxyctl stands, neither finalized nor rolled back: ${count(inRunNow.length, 'node bears its label', 'nodes bear its label')}`;
     findings.push({ level: 'warning', subject: 'cluster', message });
   } else if (known.length > 1) {
     for (const [mode, members] of known) {

@@ -108,10 +108,15 @@ export function summaryText(events: readonly RunEvent[]): string {
     escapeText(`${titleOf(opened)} of ${opened.cluster.context}: ${closed?.outcome ?? 'ended without a last word'}`),
   );
   if (closed) row('reason', closed.reason);
-  if (opened.batches.length > 0) row('batches', batchesText(reading, opened.batches.length));
-  row('Services', exposedText(reading));
-  row('nodes', `${reading.flipped.size} flipped, ${reading.returned.size} returned`);
-  row('probed', tallyText(reading, reading.kinds));
+  // Nothing is flipped in the end, and so nothing probed.
+  if (opened.action === 'finalize')
+    row('nodes', `${reading.returned.size} handed back to the original DaemonSet, in the mode they were in`);
+  else {
+    if (opened.batches.length > 0) row('batches', batchesText(reading, opened.batches.length));
+    row('Services', exposedText(reading));
+    row('nodes', `${reading.flipped.size} flipped, ${reading.returned.size} returned`);
+    row('probed', tallyText(reading, reading.kinds));
+  }
   for (const gate of reading.gates.slice(-MOST_GATES)) {
     row(
       'gate',

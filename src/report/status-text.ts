@@ -34,7 +34,7 @@ export function statusText(status: RunStatus, { painter = makePainter(false), wi
     const { doing } = run;
     if (doing) row(run.holder === '' ? 'said last' : 'doing', `${doing.action}: ${doing.text}, since ${doing.since}`);
     const batches = Map.groupBy(nodes, n => n.batch ?? '');
-    for (const [batch, members] of batches) if (batch !== '') row(batch, batchText(members, run.to));
+    for (const [batch, members] of inOrder(batches)) if (batch !== '') row(batch, batchText(members, run.to));
     const outside = batches.get('') ?? [];
     if (outside.length > 0) row('no batch', `${count(outside.length, 'node')}: ${byMode(outside)}`);
   }
@@ -42,6 +42,11 @@ export function statusText(status: RunStatus, { painter = makePainter(false), wi
   if (unfit.length > 0) lines.push('');
   for (const text of unfit) row('!', text, painter.bad);
   return `${lines.join('\n')}\n`;
+}
+
+/** `batch-2` before `batch-10`. */
+function inOrder<Members>(batches: ReadonlyMap<string, Members>): [string, Members][] {
+  return [...batches].sort(([a], [b]) => a.localeCompare(b, 'en', { numeric: true }));
 }
 
 function byMode(nodes: readonly StatusNode[]): string {

@@ -42,8 +42,8 @@ export interface Wanted {
  */
 export async function takeLease(cluster: Cluster, clock: Clock, { holder, force }: Wanted): Promise<Held> {
   let current = await cluster.get(ref);
+  if (current && holderOf(current) !== '' && !force) current = await staleOrFree(cluster, clock, current);
   const takenOver = current !== undefined && holderOf(current) !== '';
-  if (current && takenOver && !force) current = await staleOrFree(cluster, clock, current);
   const epoch = Number(current?.spec.leaseTransitions ?? 0) + 1;
   const spec = {
     holderIdentity: holder,

@@ -64,7 +64,7 @@ describe('a cluster that is well', () => {
     const migrated = await bed.objects();
     const found = await verify(0);
     expect(found.nodes.map(n => n.mode)).toEqual(['nftables', 'nftables', 'nftables']);
-    expect(said(found)).toContain('a run of proxyctl is under way');
+    expect(said(found)).toContain('a run of proxyctl stands, neither finalized nor rolled back: 3 nodes bear');
     const changed = differences(migrated, await bed.objects());
     expect(changed.filter(line => !line.startsWith('changed: Lease'))).toEqual([]);
     expect(bed.sim.store.list('Pod', NAMESPACE)).toEqual([]);

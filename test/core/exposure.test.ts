@@ -30,6 +30,12 @@ describe('exposureOf', () => {
     expect(reached('a', [makeService('shop/headless', { proxied: false })]).node).toEqual([]);
   });
 
+  it('counts those of proxyctl nowhere: they come and go with its watchers, in the middle of a run', () => {
+    const nodes = [makeNode('a', { pods: { proxyctl: 2, shop: 1 } })];
+    const services = [makeService('proxyctl/probe-1'), makeService('shop/web')];
+    expect(reached('a', services, nodes)).toEqual({ everywhere: [], node: ['shop/web'] });
+  });
+
   it('adds the namespaces that are called, one step far', () => {
     const services = [makeService('shop/web'), makeService('pay/api'), makeService('bank/api')];
     const playbook = { exposure: { callers: { shop: ['pay'], pay: ['bank'] } } };

@@ -64,7 +64,7 @@ table(mixedMode, [
     'two modes in a run',
     pre(nodeFacts('n1'), nodeFacts('n2', { mode: 'nftables', label: 'nftables' })),
     'pass',
-    /warning cluster a run of proxyctl is under way: 1 node bears/,
+    /warning cluster a run of proxyctl stands, neither finalized nor rolled back: 1 node bears/,
   ],
   [
     'not known',

@@ -14,7 +14,7 @@ const journal = (...events: NewEvent[]): RunEvent[] =>
     run: 'r1',
   }));
 
-const opened = (action: 'migrate' | 'rollback' = 'migrate'): NewEvent => ({
+const opened = (action: 'migrate' | 'rollback' | 'finalize' = 'migrate'): NewEvent => ({
   event: 'run-opened',
   v: 1,
   action,
@@ -100,6 +100,14 @@ describe('summary', () => {
     expect(text).toMatch(/Services +none exposed any more/);
     expect(text).toMatch(/time +1 min 50 s, of it 4 s kube-proxy's own/);
     expect(text).toMatch(/next +nothing/);
+  });
+
+  test('of a finalize: who was handed back, and no counts of what it does not do', () => {
+    const back: NewEvent = { event: 'node-back', batch: 'batch-1', node: 'n1', mode: 'nftables' };
+    const closed: NewEvent = { event: 'run-closed', outcome: 'done', reason: 'its own now', next: '' };
+    const text = summaryText(journal(opened('finalize'), back, closed));
+    expect(text).toMatch(/nodes +1 handed back to the original DaemonSet/);
+    expect(text).not.toMatch(/probed|Services|batches/);
   });
 
   test('of a journal that stops in the middle says so', () => {

@@ -39,6 +39,16 @@ describe('status', () => {
     `);
   });
 
+  test('in a run: the batches in their order, whatever the names of their nodes', () => {
+    const run: RunStatus['run'] = { id: 'r1', to: 'nftables', startedAt: '2026-01-01T00:00:00Z', holder: '' };
+    const nodes = [node('a', { batch: 'batch-10' }), node('b', { batch: 'batch-2' }), node('c', { batch: 'batch-1' })];
+    expect(statusText({ ...base, run, nodes }, { now }).match(/^batch-\d+/gm)).toEqual([
+      'batch-1',
+      'batch-2',
+      'batch-10',
+    ]);
+  });
+
   test('in a run: batch by batch, what does not fit first in the table and by name below', () => {
     const flipped = node('n1', {
       mode: 'nftables',
