@@ -7,42 +7,36 @@ import { resolve } from 'node:path';
 export const ROOT = resolve(import.meta.dirname, '../..');
 export const SHARED = resolve(ROOT, '../shared/cluster');
 export const IMAGE = resolve(ROOT, 'proxyctl-watcher.tar');
+const given = process.env.PROXYCTL_TEST_KUBECONFIG;
+/** Kubeconfig of a cluster that somebody else brought up, in the place of our own; undefined where it is our own. */
+export const FOREIGN = given ? resolve(given) : undefined;
 
 export function sh(file: string, ...args: string[]): string {
   return execFileSync(file, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 64 << 20 });
 }
 
-/** A fresh cluster of three nodes in a mode, the watcher image on them. */
+/** Two processors for three nodes: what the suite itself does must not slow the nodes. */
+export const GOES_FIRST = ['nice', '-n', '-10'] as const;
+
+/** A fresh cluster of three nodes in a mode, the watcher image on them. A foreign one stays as it is. */
 export function freshCluster(mode: string): void {
-  if (process.env.PROXYCTL_TEST_KUBECONFIG) return;
+  if (FOREIGN !== undefined) return;
   sh(`${SHARED}/down`);
-  // Two processors for three nodes: what the suite itself does must not slow the nodes.
-  const said = sh(
-    'nice',
-    '-n',
-    '-10',
-    `${SHARED}/up`,
-    '--nodes',
-    '3',
-    '--mode',
-    mode,
-    '--mem',
-    '2000',
-    '--image',
-    IMAGE,
-  );
+  const [nice, ...how] = GOES_FIRST;
+  const up = [`${SHARED}/up`, '--nodes', '3', '--mode', mode, '--mem', '2000', '--image', IMAGE];
+  const said = sh(nice, ...how, ...up);
   console.log(said.trim().split('\n').at(-1));
   for (const node of ['1', '2', '3']) sh(`${SHARED}/node`, node, PACKETS_APART);
 }
 
 /**
  * Kernels in user mode stop dead when a packet comes in while they unmap memory and its way through the rules is longer than
- * what is left of the stack. So packets get a thread of their own, which comes before all others.
+ * what is left of the stack. So packets get a thread of their own, which comes before all others. For each node, each time it boots.
  */
-const PACKETS_APART = 'echo 1 > /sys/class/net/vec0/threaded; chrt -f -p 50 $(pgrep napi/vec0)';
+export const PACKETS_APART = 'echo 1 > /sys/class/net/vec0/threaded; chrt -f -p 50 $(pgrep napi/vec0)';
 
 export default function setup(): (() => void) | undefined {
-  if (process.env.PROXYCTL_TEST_KUBECONFIG) return undefined;
+  if (FOREIGN !== undefined) return undefined;
   if (!existsSync(SHARED)) {
     throw new Error(
       'no cluster to test on: there is no ../shared/cluster; name a disposable one with PROXYCTL_TEST_KUBECONFIG',

@@ -15,9 +15,10 @@ import {
   withoutPort,
   withoutService,
 } from './node-damage.ts';
+import { startProxyctl } from './proxyctl.ts';
 import { addressesIn, type ListedPort, listPorts, setEndpoints } from './service-list.ts';
+import { apply, kubectl, nodeNames, onNode } from './shell.ts';
 import { freshProxy, synced } from './stock.ts';
-import { inside, kubectl, NODES, onNode, startCli } from './testbed.ts';
 
 type Damage = (port: DamagedPort) => Readonly<Record<Mode, string>>;
 
@@ -42,11 +43,11 @@ export async function realFaults(): Promise<FaultTestbed> {
   const ports = await listPorts();
   const healing: (() => Promise<void>)[] = [];
   return {
-    nodes: NODES,
+    nodes: await nodeNames(),
     // A real kube-proxy that answers and writes nothing: nobody knows how to make one in every mode.
     without: ['frozen-proxy'],
-    start: startCli,
-    proxyctl: (...args) => startCli(...args).result,
+    start: (...args) => startProxyctl(args),
+    proxyctl: (...args) => startProxyctl(args).result,
     async inject(fault, mode, node) {
       const { services, script, undo } = injected(ports, fault, mode, node);
       healing.push(undo);
@@ -153,8 +154,8 @@ export async function writeSeldom(): Promise<void> {
   const edited = text.replace(/^(ipvs:\n(?: {2}.*\n)*? {2}syncPeriod:) .*$/m, '$1 1h0m0s');
   if (edited === text) throw new Error('the configuration has no ipvs.syncPeriod');
   map.data['config.conf'] = edited;
-  await inside(['kubectl', 'apply', '-f', '-'], JSON.stringify(map));
+  await apply([map]);
   await kubectl('-n', 'kube-system', 'delete', 'pod', '-l', 'k8s-app=kube-proxy', '--wait=false');
   await kubectl('-n', 'kube-system', 'rollout', 'status', 'ds/kube-proxy', '--timeout=180s');
-  await Promise.all(NODES.map(synced));
+  await Promise.all((await nodeNames()).map(synced));
 }

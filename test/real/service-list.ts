@@ -1,6 +1,6 @@
 // Services and endpoints as the API has them.
 import type { DamagedPort } from './node-damage.ts';
-import { kubectl } from './testbed.ts';
+import { kubectl } from './shell.ts';
 
 export type ListedPort = DamagedPort;
 

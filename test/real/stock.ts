@@ -1,7 +1,7 @@
 // The stock switch, as people do it: the word in the ConfigMap, then a restart. Runs beside, to show what the witness sees.
 import type { Mode } from '../../src/core/mode.ts';
 import type { Row, Testbed } from '../scenarios/testbed.ts';
-import { inside, kubectl, NODES, onNode } from './testbed.ts';
+import { apply, eventually, kubectl, nodeNames, onNode } from './shell.ts';
 
 /** Switches every node by editing the ConfigMap and restarting the DaemonSet, under the witness. */
 export async function stockSwitch(bed: Testbed, to: Mode): Promise<Row> {
@@ -9,12 +9,12 @@ export async function stockSwitch(bed: Testbed, to: Mode): Promise<Row> {
   const began = performance.now();
   const map = JSON.parse(await kubectl('-n', 'kube-system', 'get', 'cm', 'kube-proxy', '-o', 'json'));
   map.data['config.conf'] = map.data['config.conf'].replace(/^mode: .*$/m, `mode: "${to}"`);
-  await inside(['kubectl', 'apply', '-f', '-'], JSON.stringify(map));
+  await apply([map]);
   await kubectl('-n', 'kube-system', 'delete', 'pod', '-l', 'k8s-app=kube-proxy', '--wait=false');
   await kubectl('-n', 'kube-system', 'rollout', 'status', 'ds/kube-proxy', '--timeout=180s');
   const seconds = (performance.now() - began) / 1000;
   // The rollout is green long before the rules stand.
-  await Promise.all(NODES.map(synced));
+  await Promise.all((await nodeNames()).map(synced));
   return { what: `stock switch to ${to}`, ...(await witness.finished()), seconds, proxySeconds: 0, soakSeconds: 0 };
 }
 
@@ -25,7 +25,7 @@ export async function stockSwitch(bed: Testbed, to: Mode): Promise<Row> {
 export async function plainRestart(bed: Testbed): Promise<Row> {
   const witness = await bed.witness();
   const began = performance.now();
-  for (const node of NODES) await freshProxy(node);
+  for (const node of await nodeNames()) await freshProxy(node);
   const seconds = (performance.now() - began) / 1000;
   return { what: 'plain restart, same mode', ...(await witness.finished()), seconds, proxySeconds: 0, soakSeconds: 0 };
 }
@@ -42,10 +42,7 @@ export async function freshProxy(node: string): Promise<void> {
 export async function synced(node: string): Promise<void> {
   const count =
     "curl -s -m 5 127.0.0.1:10249/metrics | grep -c '^kubeproxy_sync_proxy_rules_last_timestamp_seconds{.* [1-9]'";
-  const end = performance.now() + 240_000;
-  while (performance.now() < end) {
-    if ((await onNode(node, `${count} || true`)).trim() === '2') return;
-    await new Promise(resolve => setTimeout(resolve, 2000));
-  }
-  throw new Error(`kube-proxy on ${node} has not synced within 240 s`);
+  await eventually(`kube-proxy on ${node} to have synced`, 240, async () => {
+    return (await onNode(node, `${count} || true`)).trim() === '2';
+  });
 }

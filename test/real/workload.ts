@@ -1,22 +1,22 @@
 // What the test cluster serves: one real workload that the witness dials, and teams with Services of every common kind.
-import { inside, kubectl, NODES, podAddresses } from './testbed.ts';
+import { accountOf, apply, type KubeJson, kubectl, namespaceOf, nodeNames, TEST_IMAGE } from './shell.ts';
+import { clientPod, ELSEWHERE, serversOf } from './witness.ts';
 
-const IMAGE = 'registry.k8s.io/e2e-test-images/agnhost:2.57';
-/** A team's namespace, the node its one pod is on (none: reached from nowhere), and how many Services it has. */
+/** A team's namespace, which of the nodes its one pod is on (none: reached from nowhere), and how many Services it has. */
 const TEAMS = [
-  { name: 'team-a', node: 'node1', services: 6 },
-  { name: 'team-b', node: 'node2', services: 8 },
-  { name: 'team-c', node: 'node3', services: 8 },
+  { name: 'team-a', node: 0, services: 5 },
+  { name: 'team-b', node: 1, services: 8 },
+  { name: 'team-c', node: 2, services: 8 },
   { name: 'team-d', services: 9 },
 ];
 
-type KubeJson = Record<string, unknown>;
-
 /** Servers and clients have their share of a node's one processor, whatever else starts there: else the witness measures hunger. */
 const RESOURCES = { requests: { cpu: '50m' } };
+/** A node that is away for a while keeps its pods: bare ones would be gone for good. */
+const TOLERATIONS = [{ operator: 'Exists' }];
 
 function pod(namespace: string, name: string, node: string): KubeJson {
-  const container = { name: 'c', image: IMAGE, command: ['sleep', 'infinity'], resources: RESOURCES };
+  const container = { name: 'c', image: TEST_IMAGE, command: ['sleep', 'infinity'], resources: RESOURCES };
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -25,16 +25,17 @@ function pod(namespace: string, name: string, node: string): KubeJson {
       nodeName: node,
       automountServiceAccountToken: false,
       terminationGracePeriodSeconds: 1,
+      tolerations: TOLERATIONS,
       containers: [container],
     },
   };
 }
 
-function web(): KubeJson[] {
+function web(servers: number): KubeJson[] {
   const labels = { app: 'web' };
   const container = {
     name: 's',
-    image: IMAGE,
+    image: TEST_IMAGE,
     args: ['netexec', '--http-port=8080', '--udp-port=8081'],
     resources: RESOURCES,
     readinessProbe: { tcpSocket: { port: 8080 } },
@@ -42,13 +43,18 @@ function web(): KubeJson[] {
   // One server on each node: each has one slow processor, and everything that is dialled ends at a server.
   const spread = { maxSkew: 1, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'DoNotSchedule' };
   const topologySpreadConstraints = [{ ...spread, labelSelector: { matchLabels: labels } }];
-  const spec = { topologySpreadConstraints, automountServiceAccountToken: false, containers: [container] };
+  const spec = {
+    topologySpreadConstraints,
+    tolerations: TOLERATIONS,
+    automountServiceAccountToken: false,
+    containers: [container],
+  };
   return [
     {
       apiVersion: 'apps/v1',
       kind: 'Deployment',
       metadata: { name: 'web', namespace: 'shop' },
-      spec: { replicas: NODES.length, selector: { matchLabels: labels }, template: { metadata: { labels }, spec } },
+      spec: { replicas: servers, selector: { matchLabels: labels }, template: { metadata: { labels }, spec } },
     },
     {
       apiVersion: 'v1',
@@ -57,62 +63,68 @@ function web(): KubeJson[] {
       spec: {
         type: 'NodePort',
         selector: labels,
-        clusterIP: '10.96.0.100',
-        ports: [
-          { name: 'http', port: 80, targetPort: 8080, nodePort: 30080 },
-          { name: 'udp', port: 81, protocol: 'UDP', targetPort: 8081 },
-        ],
+        ports: [HTTP, UDP],
       },
     },
   ];
 }
 
-/** A Service without pods of its own: its endpoints are the web pods'; every fourth has none, every third also speaks UDP. */
-function service(namespace: string, index: number, addresses: string[]): KubeJson[] {
+interface Port {
+  name: string;
+  port: number;
+  targetPort: number;
+  protocol?: 'UDP';
+}
+const HTTP: Port = { name: 'http', port: 80, targetPort: 8080 };
+const UDP: Port = { name: 'udp', port: 81, protocol: 'UDP', targetPort: 8081 };
+
+/** A Service of a team: every fourth has no endpoints, every third also speaks UDP. */
+function service(namespace: string, index: number, addresses: readonly string[]): KubeJson[] {
   const name = `svc-${index}`;
-  const ports = [
-    { name: 'http', port: 80, targetPort: 8080 },
-    ...(index % 3 === 0 ? [{ name: 'udp', port: 81, protocol: 'UDP', targetPort: 8081 }] : []),
-  ];
+  const ports = index % 3 === 0 ? [HTTP, UDP] : [HTTP];
   const affinity = index % 5 === 0 ? { sessionAffinity: 'ClientIP' } : {};
   const object = { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace }, spec: { ports, ...affinity } };
-  if (index % 4 === 3) return [object];
-  const slice = {
+  return index % 4 === 3 ? [object] : [object, slice(namespace, name, ports, addresses)];
+}
+
+/** A Service without pods of its own leads to the web pods. */
+function slice(namespace: string, name: string, ports: readonly Port[], addresses: readonly string[]): KubeJson {
+  return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
     metadata: { name, namespace, labels: { 'kubernetes.io/service-name': name } },
     addressType: 'IPv4',
     endpoints: addresses.map(address => ({ addresses: [address], conditions: { ready: true } })),
-    ports: ports.map(p => ({ name: p.name, port: p.targetPort, protocol: 'protocol' in p ? p.protocol : 'TCP' })),
+    ports: ports.map(p => ({ name: p.name, port: p.targetPort, protocol: p.protocol ?? 'TCP' })),
   };
-  return [object, slice];
 }
 
 /** Lays the workload out and waits until it runs. */
 export async function layOut(): Promise<void> {
-  const namespaces = ['shop', ...TEAMS.map(t => t.name)].map(name => ({
-    apiVersion: 'v1',
-    kind: 'Namespace',
-    metadata: { name },
-  }));
-  await apply(namespaces);
-  for (const { metadata } of namespaces) await accountOf(metadata.name);
-  const clients = NODES.map(node => pod('shop', `client-${node}`, node));
-  await apply([...web(), ...clients, ...TEAMS.flatMap(t => (t.node ? [pod(t.name, 'resident', t.node)] : []))]);
+  const nodes = await nodeNames();
+  const nodeOf = (index: number) => nodes[index % nodes.length] ?? '';
+  const residents = TEAMS.flatMap(({ name, node }) => (node === undefined ? [] : [{ name, node: nodeOf(node) }]));
+  const namespaces = ['shop', ...TEAMS.map(t => t.name)];
+  await apply(namespaces.map(name => namespaceOf(name)));
+  for (const name of namespaces) await accountOf(name);
+  const clients = nodes.map(node => pod('shop', clientPod(node), node));
+  await apply([...web(nodes.length), ...clients, ...residents.map(({ name, node }) => pod(name, 'resident', node))]);
   await kubectl('-n', 'shop', 'rollout', 'status', 'deploy/web', '--timeout=180s');
-  for (const { name } of [{ name: 'shop' }, ...TEAMS.filter(t => t.node)])
+  for (const name of ['shop', ...residents.map(r => r.name)])
     await kubectl('-n', name, 'wait', '--for=condition=Ready', 'pod', '--all', '--timeout=180s');
-  const listed = await podAddresses();
-  await apply(
-    TEAMS.flatMap(t => Array.from({ length: t.services }, (_, i) => service(t.name, i, listed.split(' '))).flat()),
-  );
+  await leadToServers();
 }
 
-/** Pods need their namespace's account, which a controller makes a moment later. */
-async function accountOf(namespace: string): Promise<void> {
-  await kubectl('-n', namespace, 'wait', '--for=create', 'serviceaccount/default', '--timeout=60s');
-}
-
-async function apply(objects: KubeJson[]): Promise<void> {
-  await inside(['kubectl', 'apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
+/** Makes the Services that have no pods of their own, with endpoints where the servers are now. */
+export async function leadToServers(): Promise<void> {
+  const [first] = await nodeNames();
+  const servers = await serversOf();
+  const everywhere = servers.map(server => server.address);
+  const elsewhere = servers.filter(server => server.node !== first).map(server => server.address);
+  const shop = { name: ELSEWHERE, namespace: 'shop' };
+  await apply([
+    ...TEAMS.flatMap(t => Array.from({ length: t.services }, (_, i) => service(t.name, i, everywhere)).flat()),
+    { apiVersion: 'v1', kind: 'Service', metadata: shop, spec: { ports: [HTTP, UDP] } },
+    slice(shop.namespace, shop.name, [HTTP, UDP], elsewhere),
+  ]);
 }
