@@ -1,6 +1,6 @@
 // `kill -9` of the shipped CLI, a process of its own, against the embedded cluster standing apart; PROXYCTL_TEST_ALL=1 has every
 // step in every direction, else each step is killed in one.
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Mode } from '../../src/core/mode.ts';
 import { STEPS, type Step } from '../../src/core/run-state.ts';
 import type { ApiFault } from '../../src/sim/api-faults.ts';
@@ -47,7 +47,8 @@ async function killed(bed: EmbeddedTestbed, { to, step, way }: Kill): Promise<vo
   const strikes = () => run.signal('SIGKILL');
   const how = way === 'before' ? { reset: true } : { lostAnswer: true };
   if (write) bed.sim.fault.api({ ...write, ...how, times: 1, strikes });
-  else await expect.poll(() => run.stderr(), { timeout: 120_000, interval: 5 }).toMatch(new RegExp(`: ${step}\n`));
+  // Not `expect.poll`, which has to know its test: these run side by side.
+  else await vi.waitFor(() => expect(run.stderr()).toContain(`: ${step}\n`), { timeout: 120_000, interval: 5 });
   if (!write) strikes();
   const { code, stderr } = await run.result;
   expect(code, `killed by a signal; it said\n${stderr}`).toBe(-1);
