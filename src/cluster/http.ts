@@ -94,7 +94,7 @@ export class Http {
   /** The answer's body. @throws ApiError for a refusal, ProxyctlError 69 when unreachable, 77 without credentials. */
   async request(asked: ApiRequest): Promise<string> {
     const { tuning } = this;
-    const began = Date.now();
+    const began = performance.now();
     let refreshed = false;
     for (let n = 1; ; n++) {
       const who = await this.credentials.get();
@@ -104,7 +104,7 @@ export class Http {
         refreshed = true;
         continue;
       }
-      const left = tuning.budgetMs - (Date.now() - began);
+      const left = tuning.budgetMs - (performance.now() - began);
       const over = this.closed.aborted || asked.signal?.aborted === true;
       if (n >= (asked.tries ?? tuning.tries) || left <= 0 || over || !mayRetry(asked, got)) {
         throw this.errorOf(got);

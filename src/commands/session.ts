@@ -21,7 +21,7 @@ import { parseConfig } from '../drivers/config-text.ts';
 import { DRIVERS } from '../drivers/index.ts';
 import { GATES, runGates } from '../gates/index.ts';
 import { batchesOf } from '../run/adjust.ts';
-import { realClock } from '../run/clock.ts';
+import { realClock, steadyClock } from '../run/clock.ts';
 import { type Engine, waiter } from '../run/engine.ts';
 import { fencedCluster } from '../run/fence.ts';
 import { type JournalFile, openJournal } from '../run/journal-file.ts';
@@ -166,10 +166,11 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
   const { cluster, inventory, record, held } = options;
   const { plan } = record;
   const journal = openJournal(join(runFolder(record), 'events.jsonl'), record.run, realClock);
+  const clock = steadyClock();
   const signal = AbortSignal.any([options.kill, held.lost]);
   const doing = { action: options.action, ...(options.only === undefined ? {} : { only: options.only }) };
   const adjusted = new Set(record.adjusted?.map(a => a.at));
-  const steering = new Steering({ held, journal, clock: realClock, signal, doing, adjusted });
+  const steering = new Steering({ held, journal, clock, signal, doing, adjusted });
   const standing = { record };
   const run: RunContext = {
     id: record.run,
@@ -179,13 +180,13 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     },
     originals: await completed(cluster, record),
     cluster: fencedCluster(cluster, held),
-    clock: realClock,
+    clock,
     signal,
-    waitFor: waiter(journal, realClock, signal),
+    waitFor: waiter(journal, clock, signal),
   };
   const proxyConfig = configOf(record);
   const expectedModes = await modesNow(cluster, plan);
-  const services = watchServices(cluster, realClock, ruleOptions(proxyConfig));
+  const services = watchServices(cluster, clock, ruleOptions(proxyConfig));
   const engine: Engine = {
     run,
     driver: driverOf(plan),

@@ -73,8 +73,8 @@ export interface Driver {
   restoreTemplate(run: RunContext): Promise<void>;
   /** Nodes whose pod still has the intermediate template. */
   outdated(run: RunContext): Promise<string[]>;
-  /** A plain restart of the node's kube-proxy, same mode. */
-  restart(run: RunContext, node: string): Promise<void>;
+  /** A plain restart of the node's kube-proxy, same mode: throws where it would come up in another than `mode`. */
+  restart(run: RunContext, node: string, mode: Mode): Promise<void>;
   /** Strategy back, our objects gone, nodes as they were. */
   leave(run: RunContext): Promise<void>;
 }

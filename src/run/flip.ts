@@ -71,7 +71,7 @@ export async function flipNode(given: Flip): Promise<void> {
       // One that runs already is believed, however old its process is.
       return (await driver.warm(run, node)) === 'running' ? undefined : watch.now();
     });
-    await step(flip, 'prove', () => prove(flip, asked, 'beside the old one'));
+    await step(flip, 'prove', () => proveBeside(flip, asked));
     if (asked !== undefined) times.proxy += watch.startSeconds('warm', asked);
     safePoint(flip);
   } catch (error) {
@@ -143,6 +143,19 @@ async function prove(flip: Flipping, asked: number | undefined, where: 'beside t
   // While the old kube-proxy still serves there is no need to wait for what nobody wants any more.
   const stoppable = flip.direction === 'forward' && where === 'beside the old one';
   await judgeUntilPassed(flip.engine, { ...asking, gates: chosen, stoppable });
+}
+
+/** What went wrong with a warm kube-proxy that a runner before us started may be over: another one is asked before it counts. */
+async function proveBeside(flip: Flipping, asked: number | undefined): Promise<void> {
+  const { engine, node, watch } = flip;
+  try {
+    await prove(flip, asked, 'beside the old one');
+  } catch (error) {
+    if (!(error instanceof Red) || asked !== undefined) throw error;
+    await engine.driver.cool(engine.run, node);
+    await engine.driver.warm(engine.run, node);
+    await prove(flip, watch.now(), 'beside the old one');
+  }
 }
 
 /** The old kube-proxy has gone: a new warm one writes all its rules, over what the old one wrote last into the same chains. */
@@ -255,7 +268,7 @@ export async function callOff(engine: Engine, at: { node: string; left: Mode; no
   const { node: name, left: to, now: from } = at;
   await driver.cool(run, { name, from, to, home: 'mode' });
   // The warm one may have written over chains that the node's own fills again only when it starts, or when something changes.
-  if (sharesChains(from, to)) await driver.restart(run, name);
+  if (sharesChains(from, to)) await driver.restart(run, name, from);
   const sweeping = await startSweep(engine, { ...at, serving: 'main' });
   await sweeping.finished();
 }

@@ -2,6 +2,7 @@
 
 import type { KubeObject } from '../core/cluster.ts';
 import type { FlipNode } from '../core/driver.ts';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Mode } from '../core/mode.ts';
 import { modeLabel, nodeState, type Step } from '../core/run-state.ts';
 import { scopeOfNode } from '../core/scope.ts';
@@ -126,7 +127,9 @@ async function leave(engine: Engine, watches: Watches, shared: Mode): Promise<vo
   const outdated = await driver.outdated(run);
   // Restarted by a run that was left before anybody had looked at them.
   const unseen = (await nodesIn(engine, 'verify')).filter(name => !outdated.includes(name));
-  const all = [...unseen, ...outdated];
+  // The one whose flip was called off was restarted then: it is looked at before another restarts.
+  const first = (await nodesIn(engine, 'warm')).filter(name => outdated.includes(name));
+  const all = [...new Set([...unseen, ...first, ...outdated])];
   watches.prefetch(all[0]);
   for (const [index, name] of all.entries()) {
     const watch = await watches.of(name);
@@ -146,11 +149,16 @@ async function restart(engine: Engine, watch: NodeWatch, mode: Mode, due: boolea
   const name = watch.view.node;
   const node: FlipNode = { name, from: mode, to: mode, home: 'original' };
   const batch = run.plan.batches.find(b => b.nodes.some(n => n.name === name))?.id;
+  const serving = watch.view.proxy.main?.mode;
+  if (due && serving && serving !== mode) {
+    const what = `${name} serves in ${serving}, and a restart would bring it into ${mode} with a gap`;
+    throw new ProxyctlError(`${what}; somebody changed kube-proxy's configuration in the middle of a run`, EXIT.halted);
+  }
   const perform = async () => {
     // Nodes that are not of the plan bear nothing of ours.
     if (due && batch !== undefined) await driver.mark(run, node, 'verify');
     const begun = { clock: run.clock.monotonic(), node: watch.now() };
-    if (due) await driver.restart(run, name);
+    if (due) await driver.restart(run, name, mode);
     await steady(engine, watch, mode, due ? begun.node : undefined);
     if (due) restarted({ engine, batch, node }, watch, begun);
     if (batch !== undefined) await driver.mark(run, node, 'done');
@@ -214,7 +222,8 @@ async function openNodes(engine: Engine): Promise<OpenNode[]> {
       const object = await engine.run.cluster.get({ kind: 'Node', name: planned.name });
       if (!object) continue;
       const node: FlipNode = { name: planned.name, from: engine.run.plan.to, to: planned.from, home: 'original' };
-      if (isOpen(object)) open.push({ node, batch: batch.id, touched: 'flipped' });
+      if (isOpen(object) || isGivenBack(object, engine.run.plan.to))
+        open.push({ node, batch: batch.id, touched: 'flipped' });
       else if (nodeState(object)?.step === 'warm') open.push({ node, batch: batch.id, touched: 'warmed' });
     }
   }
@@ -225,6 +234,12 @@ async function openNodes(engine: Engine): Promise<OpenNode[]> {
 function isOpen(node: KubeObject): boolean {
   const step = nodeState(node)?.step;
   return modeLabel(node) !== undefined || step === 'release' || step === 'hand-over';
+}
+
+/** By a finalize whose shared configuration somebody put back: it serves in the new mode until its next restart. */
+function isGivenBack(node: KubeObject, to: Mode): boolean {
+  const state = nodeState(node);
+  return modeLabel(node) === undefined && state?.step === 'done' && state.from === to && state.to === to;
 }
 
 /** Gates that did not pass halt; everything else is thrown on. */

@@ -1,4 +1,7 @@
-import type { Access } from '../core/cluster.ts';
+import type { Access, KubeObject } from '../core/cluster.ts';
+
+/** A mutating admission webhook: what is to be stored instead. */
+export type Webhook = (object: KubeObject, before: KubeObject) => KubeObject;
 
 /** What goes wrong with every `every`th matching request, at most `times` times. One of the five ways. */
 export interface ApiFault {
@@ -38,6 +41,9 @@ interface Asked {
 export class ApiFaults {
   private readonly faults = new Set<{ fault: ApiFault; seen: number; done: number }>();
   private readonly rules = new Set<DenyRule>();
+  private readonly webhooks = new Set<Webhook>();
+  /** Open watches tell of changes so many ms late; those that are open while it is infinite say nothing any more. */
+  watchLag = 0;
 
   /** Returns what takes it away again. */
   add(fault: ApiFault): () => void {
@@ -58,6 +64,16 @@ export class ApiFaults {
         rule.resource === resource &&
         (rule.namespace === undefined || rule.namespace === namespace),
     );
+  }
+
+  /** Asked of every object that is patched or replaced, before it is stored. Returns what takes it away again. */
+  webhook(webhook: Webhook): () => void {
+    this.webhooks.add(webhook);
+    return () => this.webhooks.delete(webhook);
+  }
+
+  admitted(object: KubeObject, before: KubeObject): KubeObject {
+    return [...this.webhooks].reduce((next, webhook) => webhook(next, before), object);
   }
 
   /** The faults that hit this request. */

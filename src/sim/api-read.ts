@@ -59,17 +59,21 @@ function readToken(token: string, kind: Kind): string {
 const BOOKMARK_SECONDS = 60;
 const LAST_BOOKMARK_SECONDS = 2;
 
+interface WatchIo {
+  readonly response: ApiAnswer;
+  readonly timers: Timers;
+  /** How late changes are told, ms. */
+  readonly lag: () => number;
+}
+
 /** Streams events until the client goes, `timeoutSeconds` are over or the server closes. */
-export function serveWatch(
-  store: Store,
-  scope: Scope,
-  query: URLSearchParams,
-  io: { response: ApiAnswer; timers: Timers },
-): void {
+export function serveWatch(store: Store, scope: Scope, query: URLSearchParams, io: WatchIo): void {
   const { response, timers } = io;
+  const later = inTime(io);
   const filter = filterOf(query) ?? (() => true);
   const version = query.get('resourceVersion') ?? '';
-  const send = (type: string, object: unknown) => response.write(`${JSON.stringify({ type, object })}\n`);
+  const send = (type: string, object: unknown) =>
+    later(() => void response.write(`${JSON.stringify({ type, object })}\n`));
   const tell = (event: StoreEvent) => {
     if (event.kind !== scope.kind || (scope.namespace && event.object.metadata.namespace !== scope.namespace)) return;
     const type = seenAs(event, filter);
@@ -80,7 +84,7 @@ export function serveWatch(
   response.flushHeaders();
   if (!missed) {
     send('ERROR', expired().body);
-    response.end();
+    later(() => void response.end());
     return;
   }
   if (version === '' || version === '0')
@@ -88,7 +92,7 @@ export function serveWatch(
   for (const event of missed) tell(event);
   const stop = store.subscribe(tell);
   const seconds = Number(query.get('timeoutSeconds') ?? 0);
-  const ends = [stop, ...(seconds > 0 ? [timers.after(seconds * 1000, () => response.end())] : [])];
+  const ends = [stop, ...(seconds > 0 ? [timers.after(seconds * 1000, () => later(() => void response.end()))] : [])];
   if (query.get('allowWatchBookmarks') === 'true') {
     const bookmark = () => send('BOOKMARK', bookmarkOf(scope.kind, store.version));
     ends.push(timers.every(BOOKMARK_SECONDS * 1000, bookmark));
@@ -98,6 +102,19 @@ export function serveWatch(
   response.on('close', () => {
     for (const end of ends) end();
   });
+}
+
+/** The words of a stream come late and in their order; one that was silenced never speaks again. */
+function inTime({ timers, lag }: WatchIo): (say: () => void) => void {
+  let due = 0;
+  let silent = false;
+  return say => {
+    silent ||= lag() === Number.POSITIVE_INFINITY;
+    if (silent) return;
+    due = Math.max(due, Date.now() + lag());
+    if (due <= Date.now()) say();
+    else timers.after(due - Date.now(), say);
+  };
 }
 
 /** An object of nothing but its version. */

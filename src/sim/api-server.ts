@@ -174,7 +174,7 @@ export class ApiServer {
     const { registry, logs, timers } = this.parts;
     if (name === undefined) {
       if (query.get('watch') === '1' || query.get('watch') === 'true') {
-        serveWatch(registry.store, target, query, { response, timers });
+        serveWatch(registry.store, target, query, { response, timers, lag: () => this.parts.faults.watchLag });
         return undefined;
       }
       return { code: 200, object: listPage(registry.store, target, query) };

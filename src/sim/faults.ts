@@ -10,6 +10,8 @@ export type Damage = (kernel: Kernel) => void;
 /** What the faults ask of the cluster. */
 export interface FaultHooks {
   readonly setReady: (node: string, ready: boolean) => void;
+  /** Memory of the node runs short, or is there again. */
+  readonly pressure: (node: string, on: boolean) => void;
   /** Deletes the rules of silenced Services at once, and puts them back when `restore`. */
   readonly silence: (node: string, service: string, modes: readonly Mode[]) => void;
   readonly unsilence: (node: string, service: string) => void;
@@ -133,6 +135,20 @@ export class Faults {
   nodeNotReady(node: string): Clear {
     this.cluster.setReady(node, false);
     return () => this.cluster.setReady(node, true);
+  }
+
+  /** Memory runs short: the node is tainted, and pods that are not critical are evicted, again and again. */
+  memoryPressure(node: string): Clear {
+    this.cluster.pressure(node, true);
+    return () => this.cluster.pressure(node, false);
+  }
+
+  /** Every watch tells of changes so late, ms; with infinity those that are open fall silent for good. */
+  lateWatches(ms: number): Clear {
+    this.requests.watchLag = ms;
+    return () => {
+      this.requests.watchLag = 0;
+    };
   }
 
   lacksNft(node: string): boolean {

@@ -6,11 +6,17 @@ import { now } from './registry.ts';
 import type { StoreEvent } from './store.ts';
 import type { World } from './world.ts';
 
+const PRESSURE_TAINT = 'node.kubernetes.io/memory-pressure';
+/** Between two evictions under pressure, ms (10 s in truth). */
+const EVICTION_MS = 10_000;
+
 export class Kubelet {
   readonly node: SimNode;
   private readonly world: World;
   private readonly workers = new Map<string, PodWorker>();
   private readonly stopping = new Set<string>();
+  /** Ends the evictions. */
+  private calm = (): void => {};
 
   constructor(node: SimNode, world: World) {
     this.node = node;
@@ -71,6 +77,27 @@ export class Kubelet {
     for (const worker of this.workers.values()) worker.report(ready);
   }
 
+  /** Memory runs short. Critical pods stay, all others of ours go, one after the other. */
+  pressure(on: boolean): void {
+    const { node, world } = this;
+    this.calm();
+    world.registry.store.mutate('Node', undefined, node.name, copy => {
+      const others = (copy.spec.taints ?? []).filter((taint: { key: string }) => taint.key !== PRESSURE_TAINT);
+      const taint = { key: PRESSURE_TAINT, effect: 'NoSchedule' };
+      copy.spec = { ...copy.spec, taints: on ? [...others, taint] : others };
+      if (copy.spec.taints.length === 0) delete copy.spec.taints;
+      const conditions = copy.status.conditions.filter((c: { type: string }) => c.type !== 'MemoryPressure');
+      const condition = { type: 'MemoryPressure', status: on ? 'True' : 'False', lastTransitionTime: now() };
+      copy.status.conditions = [...conditions, condition];
+    });
+    if (!on) return;
+    const evict = () => {
+      for (const worker of this.workers.values()) if (worker.evict()) return;
+    };
+    evict();
+    this.calm = world.timers.every(EVICTION_MS, evict);
+  }
+
   /** Kernel emptied, processes gone, and back after a while. */
   reboot(): void {
     const { node, world } = this;
@@ -87,6 +114,7 @@ export class Kubelet {
 
   /** Ends every process. */
   close(): void {
+    this.calm();
     for (const worker of this.workers.values()) worker.stop();
   }
 }

@@ -172,6 +172,20 @@ export class PodWorker {
     this.report();
   }
 
+  /** Under pressure a pod's processes end, for good; false where nothing runs, and for a pod that is critical or is made anew. */
+  evict(): boolean {
+    const critical = /^system-(node|cluster)-critical$/.test(this.pod.spec.priorityClassName ?? '');
+    const stays = critical || (this.pod.metadata.ownerReferences?.length ?? 0) > 0;
+    if (stays || !this.began || this.life.signal.aborted || this.node.frozen || this.node.down) return false;
+    const { metadata } = this.pod;
+    this.stop();
+    this.world.registry.store.mutate('Pod', metadata.namespace, metadata.name, copy => {
+      copy.status = { ...copy.status, phase: 'Failed', reason: 'Evicted' };
+      delete copy.status.containerStatuses;
+    });
+    return true;
+  }
+
   /** SIGTERM, and the end. */
   stop(): void {
     this.life.abort();
@@ -180,6 +194,7 @@ export class PodWorker {
 
   /** Writes the status, as far as the node can tell. `ready` false for a node that nobody hears. */
   report(ready = true): void {
+    if (this.life.signal.aborted) return;
     const { metadata } = this.pod;
     const statuses = this.containers().map(c => containerStatus(c, this.uid, this.stateOf(c.name)));
     const states = [...this.states.values()];

@@ -29,6 +29,8 @@ const LAST_CLUSTER_IP = 2 ** 20 - 2;
 
 export class Registry {
   readonly store: Store;
+  /** Mutating admission webhooks, asked about updates. */
+  admitted: (object: KubeObject, before: KubeObject) => KubeObject = object => object;
   private readonly random: Random;
 
   constructor(store: Store, random: Random) {
@@ -122,7 +124,8 @@ export class Registry {
         `Precondition failed: UID in precondition: ${after.metadata.uid}, UID in object meta: ${before.metadata.uid}`,
       );
     }
-    const next: KubeObject = status ? { ...before, status: after.status } : { ...after, ...keptStatus(before) };
+    const wanted: KubeObject = status ? { ...before, status: after.status } : { ...after, ...keptStatus(before) };
+    const next = this.admitted(wanted, before);
     next.apiVersion = before.apiVersion;
     next.kind = before.kind;
     next.metadata = { ...next.metadata, ...fixedMetadata(before) };

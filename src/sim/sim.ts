@@ -21,7 +21,7 @@ import { Store } from './store.ts';
 import { Timers } from './timers.ts';
 import { clusterCIDR, placeNodes } from './topology.ts';
 import { Traffic } from './traffic.ts';
-import { type SimOptions, SPEED, type World } from './world.ts';
+import { type SimOptions, SPEED, type Speed, type World } from './world.ts';
 
 export type { Answered } from './api-server.ts';
 export type { Asked, Who } from './authorizer.ts';
@@ -45,6 +45,8 @@ export interface Sim {
   readonly registry: Registry;
   readonly traffic: Traffic;
   readonly fault: Faults;
+  /** What takes how long from now on. */
+  readonly speed: Speed;
   /** Service ports as every kube-proxy should have them. */
   services(): ServiceView;
   /** Refuses requests as the real server does without a role for them; returns what allows them again. */
@@ -84,6 +86,7 @@ export async function createSim(options: SimOptions = {}): Promise<Sim> {
   startControllers(world, fleet);
   const { faults, logs, registry, timers, traffic } = world;
   const unreachable = (name: string) => kubeletTrouble(fleet.nodes.get(name));
+  registry.admitted = (object, before) => faults.requests.admitted(object, before);
   const authorizer = new Authorizer();
   registry.store.subscribe(({ type, kind, object }) => {
     if (type === 'DELETED' && kind === 'Namespace') authorizer.forget(object.metadata.name);
@@ -117,6 +120,7 @@ export async function createSim(options: SimOptions = {}): Promise<Sim> {
     registry,
     traffic,
     fault: faults,
+    speed: world.speed,
     services: () => world.services.current(),
     deny: rule => faults.requests.deny(rule),
     apply(objects) {
@@ -204,6 +208,7 @@ function connectFaults({ faults, services }: World, fleet: Fleet): void {
     disturb: (name, what, modes) => {
       kernelOf(name).disturbed.set(what, modes);
     },
+    pressure: (name, on) => fleet.kubelet(name).pressure(on),
     modesOf: name => kernelOf(name).modes(),
     kernelOf,
     fill: (name, ratio) => {

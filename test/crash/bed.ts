@@ -6,6 +6,7 @@ import type { CommandIo } from '../../src/commands/io.ts';
 import { migrateCommand } from '../../src/commands/migrate.ts';
 import { startSim } from '../../src/commands/sim-cluster.ts';
 import { finalizeCommand, rollbackCommand } from '../../src/commands/undo.ts';
+import type { KubeObject } from '../../src/core/cluster.ts';
 import { ProxyctlError } from '../../src/core/errors.ts';
 import type { Mode } from '../../src/core/mode.ts';
 import { makePainter } from '../../src/report/paint.ts';
@@ -13,7 +14,7 @@ import { Random } from '../../src/sim/random.ts';
 import type { Sim, SimOptions } from '../../src/sim/sim.ts';
 import { Checker } from './checker.ts';
 import { connectNetwork } from './network.ts';
-import { Killed, SimProcess, watchFiles } from './sim-process.ts';
+import { Killed, type Machine, SimProcess, watchFiles } from './sim-process.ts';
 import { owner, VirtualTime } from './virtual-time.ts';
 // Loaded by commands when they are called; here nothing may be waited for.
 import '../../src/cluster/client.ts';
@@ -43,6 +44,9 @@ export interface Bed {
   readonly checker: Checker;
   readonly options: BedOptions;
   readonly random: Random;
+  readonly machine: Machine;
+  /** kube-proxy's DaemonSet as it was made. */
+  readonly shipped: KubeObject;
   /** A process that is not yet running; `killAt`: at its so many-th point. */
   process(name: string, killAt?: number): SimProcess;
   /** Runs a command in it to its end. */
@@ -55,6 +59,7 @@ export async function withBed<T>(options: BedOptions, script: (bed: Bed) => Prom
   const folder = mkdtempSync(join(tmpdir(), 'proxyctl-crash-'));
   const time = new VirtualTime(options.seed);
   const random = new Random(options.seed + 77);
+  const machine: Machine = { clockError: 0 };
   const parts: { sim?: Sim; checker?: Checker } = {};
   const ends = prepare(folder);
   ends.push(unhandled(reason => parts.checker?.violation(`an error that nobody handles ends the CLI: ${reason}`)));
@@ -64,6 +69,7 @@ export async function withBed<T>(options: BedOptions, script: (bed: Bed) => Prom
       sim: () => parts.sim as Sim,
       latency: options.latency ?? (() => 1),
       random,
+      reads: (process, call) => parts.checker?.reads(process, call),
       writes: (process, call) => parts.checker?.writes(process, call),
       wrote: (process, call, status) => parts.checker?.wrote(process, call, status),
     }),
@@ -71,12 +77,20 @@ export async function withBed<T>(options: BedOptions, script: (bed: Bed) => Prom
   try {
     return await time.run(
       async () => {
-        const sim = await startSim({ nodes: 2, namespaces: 2, services: 6, ...options, url: URL, speed: SPEED });
+        const sim = await startSim({
+          nodes: 2,
+          namespaces: 2,
+          services: 6,
+          ...options,
+          url: URL,
+          speed: SPEED,
+        });
         parts.sim = sim;
+        const shipped = sim.registry.read({ kind: 'DaemonSet', namespace: 'kube-system', name: 'kube-proxy' });
         const checker = new Checker(sim, options.mode, options.to, time);
         parts.checker = checker;
         writeFileSync(join(folder, 'kubeconfig'), sim.kubeconfig());
-        const result = await script(bedOf({ sim, time, checker, options, random }, folder));
+        const result = await script(bedOf({ sim, time, checker, options, random, machine, shipped }, folder));
         checker.assert();
         await sim.close();
         return result;
@@ -90,15 +104,15 @@ export async function withBed<T>(options: BedOptions, script: (bed: Bed) => Prom
   }
 }
 
-type Parts = Pick<Bed, 'sim' | 'time' | 'checker' | 'options' | 'random'>;
+type Parts = Pick<Bed, 'sim' | 'time' | 'checker' | 'options' | 'random' | 'machine' | 'shipped'>;
 
 function bedOf(parts: Parts, folder: string): Bed {
-  const { checker, options } = parts;
+  const { checker, options, machine } = parts;
   const playbook = join(folder, 'playbook.yaml');
   writeFileSync(playbook, options.playbook ?? PLAYBOOK);
   return {
     ...parts,
-    process: (name, killAt) => new SimProcess(name, checker, killAt),
+    process: (name, killAt) => new SimProcess(name, { listener: checker, machine }, killAt),
     run: (process, action) =>
       process.run(async () => {
         const io = ioOf(process, join(folder, 'kubeconfig'));

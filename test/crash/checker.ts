@@ -43,6 +43,13 @@ export class Checker implements Listener {
   private committed = false;
   /** Somebody else restarts kube-proxies, too. */
   disturbed = false;
+  /**
+   * Somebody else decides what the original DaemonSet runs, and where: what its kube-proxies do to nodes then is not promised.
+   * What proxyctl itself writes, and in which order, still is.
+   */
+  usurped = false;
+  /** Told of what a process has said and what is on its disk by then. */
+  heard: (event: RunEvent) => void = () => {};
   private deleting: string | undefined;
   private readonly nodeOf = new Map<string, string>();
 
@@ -64,8 +71,11 @@ export class Checker implements Listener {
   }
 
   journal(process: SimProcess, event: RunEvent, durable: boolean): void {
-    if (durable) this.order.durable(process, event);
-    else this.order.appended(process, event);
+    if (!durable) this.order.appended(process, event);
+    else {
+      this.order.durable(process, event);
+      this.heard(event);
+    }
   }
 
   wrote(process: SimProcess, call: ApiCall, status: number): void {
@@ -97,6 +107,13 @@ export class Checker implements Listener {
     this.violation(`I9: the kube-proxy of ${spec.nodeName} ends, and nobody asked for it`);
   }
 
+  /** Reads must ask for the latest state: one that names a version may be answered from a cache. */
+  reads(process: SimProcess, { url }: ApiCall): void {
+    const query = new URL(url, 'http://api').searchParams;
+    if (query.has('resourceVersion') && !query.has('watch'))
+      this.violation(`I8: ${process.name} may read what was: ${url}`);
+  }
+
   /** A process is about to write. */
   writes(process: SimProcess, call: ApiCall): void {
     const write = writeOf(process, call);
@@ -105,6 +122,7 @@ export class Checker implements Listener {
 
   /** After everything that happened. */
   look(): void {
+    if (this.usurped) return;
     for (const node of this.sim.nodes) {
       const managed = [...node.processes].filter(p => p.managed);
       if (managed.length > 1) this.violation(`two kube-proxies of DaemonSets run on ${node.name}`);
@@ -133,7 +151,8 @@ export class Checker implements Listener {
 
   /** The original's configuration says the old mode until finalize: whatever restarts keeps its mode. */
   private modeOf(node: string, pod: string, mode: Mode): void {
-    if (this.committed || pod.startsWith('kube-proxy-iptables-') || pod.startsWith('kube-proxy-ipvs-')) return;
+    if (this.committed || this.usurped || pod.startsWith('kube-proxy-iptables-') || pod.startsWith('kube-proxy-ipvs-'))
+      return;
     if (pod.startsWith('kube-proxy-nftables-') || mode === this.from) return;
     this.violation(`I9: the original kube-proxy on ${node} runs in mode ${mode}`);
   }

@@ -1,5 +1,7 @@
 // What goes wrong by seed. Each strikes, and is over when what it gives is called.
 import type { KubeObject } from '../../src/core/cluster.ts';
+import { MODES } from '../../src/core/mode.ts';
+import { LABEL_MODE } from '../../src/core/names.ts';
 import type { ApiFault } from '../../src/sim/api-faults.ts';
 import type { Random } from '../../src/sim/random.ts';
 import type { Bed } from './bed.ts';
@@ -11,6 +13,8 @@ export interface FaultKind {
   readonly strike: (bed: Bed, random: Random) => Clear;
   /** Somebody else changed kube-proxy's own objects or the set of nodes: what stood before is no measure of the end. */
   readonly foreign?: boolean;
+  /** By it kube-proxies may come up in another mode, and stay there until somebody sees to it: a run may halt for good. */
+  readonly flips?: boolean;
 }
 
 const NOTHING: Clear = () => {};
@@ -54,11 +58,12 @@ function silence(bed: Bed, name: string, random: Random): Clear {
   return bed.sim.fault.silentService(name, service);
 }
 
-/** A pod of some kube-proxy ends and comes again, as after an eviction or a crash. */
-function restart({ sim }: Bed, random: Random): void {
+/** A pod of some kube-proxy ends and comes again, as after an eviction or a crash; on this node or on any. */
+export function restart({ sim }: Bed, random: Random, on?: string): void {
   const pods = sim.store
     .list('Pod', 'kube-system')
-    .filter(p => p.metadata.ownerReferences?.some(o => o.controller && o.name.startsWith('kube-proxy')));
+    .filter(p => p.metadata.ownerReferences?.some(o => o.controller && o.name.startsWith('kube-proxy')))
+    .filter(p => on === undefined || p.spec.nodeName === on);
   if (pods.length === 0) return;
   const { metadata } = random.pick(pods);
   sim.registry.delete({ kind: 'Pod', namespace: 'kube-system', name: metadata.name }, {});
@@ -85,6 +90,76 @@ function gitOps({ sim }: Bed): Clear {
   };
 }
 
+/** Somebody edits the text of the shared configuration; what is given undoes it, if nobody has been there since. */
+function editConfig({ sim, checker }: Bed, change: (text: string) => string): Clear {
+  const write = (from: string, to: string) =>
+    sim.store.mutate('ConfigMap', 'kube-system', 'kube-proxy', copy => {
+      if (copy.data['config.conf'] === from) copy.data['config.conf'] = to;
+    });
+  const was = String(sim.store.get('ConfigMap', 'kube-system', 'kube-proxy')?.data['config.conf']);
+  const is = change(was);
+  checker.usurped = true;
+  write(was, is);
+  return () => void write(is, was);
+}
+
+/** Puts the ConfigMap's text back some seconds after anybody changed it. */
+function gitOpsOfConfig({ sim, checker }: Bed): Clear {
+  const { data } = sim.registry.read({ kind: 'ConfigMap', namespace: 'kube-system', name: 'kube-proxy' });
+  let over = false;
+  const stop = sim.store.subscribe(({ kind, type, object }) => {
+    if (kind !== 'ConfigMap' || type !== 'MODIFIED' || object.metadata.name !== 'kube-proxy') return;
+    if (object.data['config.conf'] === data['config.conf']) return;
+    setTimeout(() => {
+      if (over) return;
+      checker.usurped = true;
+      sim.store.mutate('ConfigMap', 'kube-system', 'kube-proxy', copy => {
+        copy.data = data;
+      });
+    }, 5000);
+  });
+  return () => {
+    over = true;
+    stop();
+  };
+}
+
+/** `kubeadm upgrade` writes kube-proxy's objects as it ships them, with the next image, and rolls them out. */
+function kubeadmUpgrade({ sim, checker, shipped }: Bed): Clear {
+  checker.usurped = true;
+  sim.store.mutate('DaemonSet', 'kube-system', 'kube-proxy', copy => {
+    copy.spec = structuredClone(shipped.spec);
+    for (const container of copy.spec.template.spec.containers) container.image = container.image.replace(/\d+$/, '9');
+    copy.metadata.generation = (copy.metadata.generation ?? 0) + 1;
+  });
+  return NOTHING;
+}
+
+/** A webhook leaves our label as it was. */
+export function dropLabels({ sim }: Pick<Bed, 'sim'>): Clear {
+  return sim.fault.requests.webhook((object, before) => {
+    if (object.kind !== 'Node') return object;
+    const { [LABEL_MODE]: _dropped, ...labels } = object.metadata.labels ?? {};
+    const was = before.metadata.labels?.[LABEL_MODE];
+    const kept = was === undefined ? labels : { ...labels, [LABEL_MODE]: was };
+    return { ...object, metadata: { ...object.metadata, labels: kept } };
+  });
+}
+
+/** Not Ready for half of the time. */
+function flap({ sim }: Bed, name: string): Clear {
+  let rise: Clear | undefined;
+  const stop = repeatedly(10_000, () => {
+    if (!sim.nodes.some(node => node.name === name)) return;
+    if (rise) rise();
+    rise = rise ? undefined : sim.fault.nodeNotReady(name);
+  });
+  return () => {
+    stop();
+    rise?.();
+  };
+}
+
 function repeatedly(ms: number, action: () => void): Clear {
   const timer = setInterval(action, ms);
   return () => clearInterval(timer);
@@ -99,6 +174,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   api('503', () => ({ status: 503 })),
   api('504', () => ({ status: 504 })),
   api('410', () => ({ status: 410, verb: 'list' })),
+  api('410 to a watch', () => ({ status: 410, verb: 'watch' })),
   api('reset', () => ({ reset: true })),
   api('lost answer', () => ({ lostAnswer: true })),
   api('lost answer to a write', random => ({ lostAnswer: true, verb: random.pick(WRITES) })),
@@ -107,10 +183,18 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   api('slow', random => ({ delayMs: 500 + random.int(5000) })),
   api('timeout', () => ({ delayMs: 20_000, times: 4 })),
   api('webhook denies', random => ({ status: 403, verb: 'patch', resource: random.pick(['nodes', 'daemonsets']) })),
+  { id: 'api webhook drops labels', strike: dropLabels },
+  { id: 'api watches are late', strike: ({ sim }, random) => sim.fault.lateWatches(1000 + random.int(30_000)) },
+  {
+    id: 'api watches are silent',
+    strike: ({ sim }) => sim.fault.lateWatches(Number.POSITIVE_INFINITY),
+  },
   api('401', () => ({ status: 401, times: 3 })),
   api('403', random => ({ status: 403, verb: random.pick([...WRITES, 'get', 'list'] as const) })),
   { id: 'api away', strike: ({ sim }) => sim.fault.api({ every: 1, reset: true }) },
   onNode('not ready', ({ sim }, name) => sim.fault.nodeNotReady(name)),
+  onNode('node flaps', flap),
+  onNode('pressure', ({ sim }, name) => sim.fault.memoryPressure(name)),
   onNode('reboot', (bed, name) => {
     bed.checker.rebooted(name);
     bed.sim.reboot(name);
@@ -172,6 +256,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     },
   },
   onNode('crash loop in the new mode', ({ sim, options }, name) => sim.fault.crashLoop(options.to, name)),
+  onNode('crash loop in the old mode', ({ sim, options }, name) => sim.fault.crashLoop(options.mode, name)),
   onNode('no nft', ({ sim }, name) => sim.fault.noNft(name)),
   onNode('syncs fail', ({ sim }, name) => sim.fault.failSync(name)),
   onNode('frozen kube-proxy', ({ sim }, name) => sim.fault.freezeProxy(name)),
@@ -197,7 +282,27 @@ export const FAULT_KINDS: readonly FaultKind[] = [
         copy.metadata.labels = { ...copy.metadata.labels, 'somebody.example/was': 'here' };
       }),
   },
+  {
+    id: 'ConfigMap says another mode',
+    foreign: true,
+    flips: true,
+    strike: (bed, random) =>
+      editConfig(bed, text =>
+        text.replace(/^mode:.*$/m, `mode: ${random.pick(MODES.filter(m => m !== bed.options.mode))}`),
+      ),
+  },
   { id: 'GitOps reverts', foreign: true, strike: gitOps },
+  { id: 'GitOps reverts the ConfigMap', foreign: true, flips: true, strike: gitOpsOfConfig },
+  { id: 'kubeadm upgrade', foreign: true, strike: kubeadmUpgrade },
+  {
+    id: 'clock jumps',
+    strike: ({ machine }, random) => {
+      machine.clockError = random.pick([-3_600_000, 3_600_000]);
+      return () => {
+        machine.clockError = 0;
+      };
+    },
+  },
 ];
 
 function workerOf({ sim }: Bed, random: Random): string | undefined {

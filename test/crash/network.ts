@@ -19,6 +19,7 @@ class Answer implements ApiAnswer {
   private over: 'open' | 'ended' | 'broken' = 'open';
   private wake: (() => void) | undefined;
   private readonly closing: (() => void)[] = [];
+  private heardAt = 0;
 
   setHeader(name: string, value: string): void {
     this.headers[name] = value;
@@ -33,6 +34,7 @@ class Answer implements ApiAnswer {
 
   write(chunk: string | Uint8Array): boolean {
     if (this.over !== 'open') return false;
+    this.heardAt = performance.now();
     this.pieces.push(typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString());
     this.wake?.();
     return true;
@@ -58,6 +60,19 @@ class Answer implements ApiAnswer {
     this.over = how;
     this.wake?.();
     for (const listener of this.closing) listener();
+  }
+
+  /** It breaks when nothing is heard for so long, ms, as by undici's bodyTimeout. */
+  hearFrom(ms: number): void {
+    this.heardAt = performance.now();
+    this.breakWhenSilent(ms);
+  }
+
+  private breakWhenSilent(ms: number): void {
+    const left = this.heardAt + ms - performance.now();
+    if (this.over !== 'open') return;
+    if (left <= 0) this.close('broken');
+    else setTimeout(() => this.breakWhenSilent(ms), left);
   }
 
   async *read(): AsyncGenerator<string> {
@@ -92,6 +107,8 @@ export interface NetworkOptions {
   /** Milliseconds for one way; the larger it is, the more orders there are. */
   readonly latency: (random: Random) => number;
   readonly random: Random;
+  /** Something is about to be read. */
+  readonly reads: (process: SimProcess, call: ApiCall) => void;
   /** A write is about to be carried out. */
   readonly writes: (process: SimProcess, call: ApiCall) => void;
   /** A write has been committed, by whom; before its answer goes back. */
@@ -112,7 +129,7 @@ export function connectNetwork(options: NetworkOptions): () => void {
 async function send(options: NetworkOptions, asked: Dispatcher.RequestOptions) {
   const process = owner.getStore();
   if (!(process instanceof SimProcess)) throw new Error('a request of nobody');
-  const { method, path, body, headers, signal } = asked;
+  const { method, path, body, headers, signal, bodyTimeout } = asked;
   const sent = Object.entries((headers ?? {}) as Record<string, string>).map(([name, value]) => [name, [value]]);
   const call: ApiCall = {
     method,
@@ -132,6 +149,7 @@ async function send(options: NetworkOptions, asked: Dispatcher.RequestOptions) {
   await deliver(options, process, call, answer);
   const { status, headers: answered } = await Promise.race([answer.head.promise, aborted]);
   await Promise.race([wait(options), aborted]);
+  if (bodyTimeout) answer.hearFrom(bodyTimeout);
   const text = () => Promise.race([answer.text(), aborted]);
   const pieces = () => whileAwake(process, answer.read());
   // As a stream does: bytes, until somebody asks for text.
@@ -150,6 +168,7 @@ async function send(options: NetworkOptions, asked: Dispatcher.RequestOptions) {
 async function deliver(options: NetworkOptions, process: SimProcess, call: ApiCall, answer: Answer): Promise<void> {
   const answering = (to: ApiAnswer) => owner.run(undefined, () => options.sim().answer(call, to));
   if (call.method === 'GET' || call.url.includes('selfsubjectaccessreviews')) {
+    options.reads(process, call);
     // A fault may make the server late; the answer's head tells when it comes.
     void answering(answer);
     return;

@@ -96,7 +96,11 @@ export class Order {
     if (state.step === 'warm' && way === 'there' && write.object && modeLabel(write.object) === undefined)
       this.demand(name, 'before-node', way);
     if (state.step === 'release') this.passed(name)['before-node'].clear();
-    if (state.step === 'hand-over') this.passed(name)['after-node'].clear();
+    if (state.step === 'hand-over') {
+      this.passed(name)['after-node'].clear();
+      // What comes of a restart before is looked at as part of the flip.
+      if (this.restarting === name) this.restarting = undefined;
+    }
     if (state.from !== state.to) {
       // Two that write the same chains: what the warm one wrote is looked at once it is alone.
       const later = sharesChains(state.from, state.to) ? ['kernel-rules'] : [];

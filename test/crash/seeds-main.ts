@@ -17,13 +17,15 @@ const faults = new Map<string, number>();
 const failed: number[] = [];
 let played = 0;
 let virtual = 0;
+let cpuMs = 0;
 
 function* seeds(): Generator<number> {
   for (let i = 0; i < Number(values.seeds) && Date.now() < end; i++) yield first + i;
 }
 
-await shareOut(new URL('seeds-worker.ts', import.meta.url).pathname, seeds(), ({ one, said, error }) => {
+await shareOut(new URL('seeds-worker.ts', import.meta.url).pathname, seeds(), ({ one, said, error, ...took }) => {
   played++;
+  cpuMs += took.cpuMs;
   if (error !== undefined) {
     failed.push(one);
     console.log(`FAILED, replay with --seeds 1 --seed ${one}\n${error}\n`);
@@ -41,7 +43,7 @@ console.log(
     .map(([id, count]) => `${String(count).padStart(6)} ${id}`)
     .join('\n'),
 );
-console.log(
-  `${played} seeds in ${Math.round(seconds)} s (${Math.round(virtual / seconds)} times as fast as time), ${failed.length} failed${failed.length > 0 ? `: ${failed.sort((a, b) => a - b).join(' ')}` : ''}`,
-);
+const speed = `${Math.round(cpuMs / played)} ms of a processor each, ${Math.round(virtual / seconds)} times as fast as time`;
+const which = failed.length > 0 ? `: ${failed.sort((a, b) => a - b).join(' ')}` : '';
+console.log(`${played} seeds in ${Math.round(seconds)} s (${speed}), ${failed.length} failed${which}`);
 process.exitCode = failed.length > 0 ? 1 : 0;

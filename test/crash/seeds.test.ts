@@ -1,5 +1,6 @@
 // Some seeds at every `npm test`, and those that found something; `npm run test:seeds -- --seeds 1000` plays as many as one likes.
 import { expect, it } from 'vitest';
+import { FAULT_KINDS } from './faults.ts';
 import { playSeed } from './seeds.ts';
 
 const SOME = Array.from({ length: 10 }, (_, i) => 1001 + i);
@@ -8,17 +9,10 @@ it.each(SOME)('seed %i ends well', { timeout: 600_000 }, async seed => {
   await playSeed(seed);
 });
 
-/** What found something once. */
-it.each(['GitOps reverts', 'api 403', 'api lost answer to a write', 'kube-proxies restart'])(
-  '%s',
-  {
-    timeout: 600_000,
-  },
-  async fault => {
-    await playSeed(2, fault);
-    await playSeed(3, fault);
-  },
-);
+it.each(FAULT_KINDS.map(kind => kind.id))('%s, alone', { timeout: 600_000 }, async fault => {
+  await playSeed(2, fault);
+  await playSeed(3, fault);
+});
 
 it('plays a seed the same way each time', { timeout: 600_000 }, async () => {
   expect(await playSeed(7)).toEqual(await playSeed(7));

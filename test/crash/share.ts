@@ -7,6 +7,8 @@ export interface Outcome<C> {
   /** What was found, as the case reports it. */
   readonly said?: unknown;
   readonly error?: string;
+  /** Processor time that it took, ms. */
+  readonly cpuMs: number;
 }
 
 /** In a worker: plays what it is given. */
@@ -14,9 +16,14 @@ export function playShare<C>(play: (one: C) => Promise<unknown>): void {
   // What a case leaves behind must not end the others.
   process.on('unhandledRejection', () => undefined);
   process.on('message', (one: C) => {
+    const before = process.cpuUsage();
+    const tell = (what: { said: unknown } | { error: string }) => {
+      const { user, system } = process.cpuUsage(before);
+      process.send?.({ one, ...what, cpuMs: (user + system) / 1000 });
+    };
     play(one).then(
-      said => process.send?.({ one, said }),
-      (error: Error) => process.send?.({ one, error: error.message }),
+      said => tell({ said }),
+      (error: Error) => tell({ error: error.message }),
     );
   });
 }

@@ -26,6 +26,17 @@ export interface Listener {
   journal(process: SimProcess, event: RunEvent, durable: boolean): void;
 }
 
+/** Where processes run. */
+export interface Machine {
+  /** Its clock is wrong by so much, ms. */
+  clockError: number;
+}
+
+export interface Surroundings {
+  readonly listener: Listener;
+  readonly machine: Machine;
+}
+
 export class SimProcess implements Owner {
   readonly name: string;
   dead = false;
@@ -37,14 +48,20 @@ export class SimProcess implements Owner {
   private readonly listener: Listener;
   private readonly killAt: number;
   private step = '-';
+  private readonly machine: Machine;
   private waiting: (() => void)[] | undefined;
   private readonly died = Promise.withResolvers<'killed'>();
 
   /** `killAt`: dies at its so many-th point, counted from 0. */
-  constructor(name: string, listener: Listener, killAt = Number.POSITIVE_INFINITY) {
+  constructor(name: string, { listener, machine }: Surroundings, killAt = Number.POSITIVE_INFINITY) {
     this.name = name;
     this.listener = listener;
+    this.machine = machine;
     this.killAt = killAt;
+  }
+
+  get clockError(): number {
+    return this.machine.clockError;
   }
 
   /** Resolves with the exit code, or 'killed'. */

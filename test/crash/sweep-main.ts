@@ -1,22 +1,36 @@
-// `npm run test:crash`: kills at every point of every command in every direction. `-- --every 10` takes each tenth point only.
+// `npm run test:crash`: kills at every point of every command in every direction. `-- --every 10` takes each tenth point only;
+// `-- --write` puts the matrix into docs/kills.md.
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Matrix } from './matrix.ts';
 import { shareOut } from './share.ts';
+import type { Point } from './sim-process.ts';
 import type { Case } from './sweep.ts';
 
 Object.assign(globalThis, { PROXYCTL_VERSION: 'test' });
 const { DIRECTIONS, FOLLOW_UPS, pointsOf } = await import('./sweep.ts');
 
 const { values } = parseArgs({
-  options: { every: { type: 'string', default: '1' }, from: { type: 'string' }, to: { type: 'string' } },
+  options: {
+    every: { type: 'string', default: '1' },
+    from: { type: 'string' },
+    to: { type: 'string' },
+    write: { type: 'boolean', default: false },
+  },
 });
 const every = Number(values.every);
 const matrix = new Matrix();
 const began = Date.now();
 const failed: { one: Case; error: string }[] = [];
+let cpuMs = 0;
 
-async function cases(): Promise<Case[]> {
-  const all: Case[] = [];
+interface Planned {
+  readonly one: Case;
+  readonly point: Point;
+}
+
+async function cases(): Promise<Planned[]> {
+  const all: Planned[] = [];
   for (const [from, to] of DIRECTIONS) {
     if ((values.from ?? from) !== from || (values.to ?? to) !== to) continue;
     for (const action of ['migrate', 'rollback', 'finalize'] as const) {
@@ -24,8 +38,8 @@ async function cases(): Promise<Case[]> {
       const followUps = action !== 'rollback' ? FOLLOW_UPS : FOLLOW_UPS.filter(f => f !== 'back');
       for (const [f, followUp] of followUps.entries()) {
         // Each follow-up begins elsewhere, so that a thinned sweep sees other points too.
-        for (let killAt = f % every; killAt < points.length; killAt += every)
-          all.push({ from, to, action, killAt, followUp });
+        for (const [killAt, point] of points.entries())
+          if (killAt % every === f % every) all.push({ one: { from, to, action, killAt, followUp }, point });
       }
     }
   }
@@ -33,13 +47,37 @@ async function cases(): Promise<Case[]> {
 }
 
 const all = await cases();
+const points = new Map(all.map(({ one, point }) => [JSON.stringify(one), point]));
 console.log(`${all.length} kills`);
-await shareOut(new URL('sweep-worker.ts', import.meta.url).pathname, all, ({ one, said, error }) => {
-  matrix.add(one, said);
-  if (error === undefined) return;
-  failed.push({ one, error });
-  console.log(`FAILED ${JSON.stringify(one)}\n${error.slice(0, 1500)}\n`);
+const ones = all.map(({ one }) => one);
+await shareOut<Case>(new URL('sweep-worker.ts', import.meta.url).pathname, ones, ({ one, said, error, ...took }) => {
+  cpuMs += took.cpuMs;
+  const planned = points.get(JSON.stringify(one));
+  const point = (said as Point | undefined) ?? planned;
+  const elsewhere = error === undefined && point?.label !== planned?.label;
+  const wrong = elsewhere ? `it died at ${point?.label}, not at ${planned?.label}` : error;
+  if (planned) matrix.add(one, planned, wrong === undefined);
+  if (wrong === undefined) return;
+  failed.push({ one, error: wrong });
+  console.log(`FAILED ${JSON.stringify(one)}\n${wrong.slice(0, 1500)}\n`);
 });
+const seconds = Math.round((Date.now() - began) / 1000);
 console.log(matrix.text());
-console.log(`${all.length} kills, ${failed.length} failed, ${Math.round((Date.now() - began) / 1000)} s`);
+const sum = `${all.length} kills, ${failed.length} failed, ${seconds} s (${Math.round(cpuMs / all.length)} ms of a processor each)`;
+console.log(sum);
+if (values.write) writeFileSync(new URL('../../docs/kills.md', import.meta.url), page());
 process.exitCode = failed.length > 0 ? 1 : 0;
+
+function page(): string {
+  const day = new Date(began).toISOString().slice(0, 10);
+  const thinned = every === 1 ? 'every point' : `one point of ${every}`;
+  return `# Kills
+
+Made by \`npm run test:crash -- --write\` on ${day}, ${thinned}: ${sum}.
+
+A process dies before or after a line of its journal is written, once it is on the disk, before a write to the cluster, or when the server has carried it out and the answer is on its way. The step is
+the last one that it had intended. Each cell counts what followed and ended as it should: the same command again, a rollback, and the same command killed once more and then again.
+
+${matrix.text()}
+`;
+}

@@ -12,6 +12,8 @@ import { Calendar, VirtualTimer } from './calendar.ts';
 /** What belongs to one simulated process: its timers do not ring while it is frozen, and never after it was killed. */
 export interface Owner {
   readonly dead: boolean;
+  /** The machine's clock is wrong by so much, ms. */
+  readonly clockError: number;
   /** Takes an action until the owner thaws; undefined when it is not frozen. */
   readonly hold: ((action: () => void) => void) | undefined;
 }
@@ -82,7 +84,7 @@ export class VirtualTime {
 
   private install(): void {
     const after = (ms: number, action: () => void, every?: number) => this.after(ms, action, every);
-    const time = () => EPOCH + Math.floor(this.ms);
+    const time = () => EPOCH + Math.floor(this.ms) + (owner.getStore()?.clockError ?? 0);
     const cancel = (timer: unknown, otherwise: (timer: never) => void) =>
       timer instanceof VirtualTimer ? timer.cancel() : otherwise(timer as never);
     const set = (action: (...args: unknown[]) => void, ms = 0, ...args: unknown[]) => after(ms, () => action(...args));
@@ -105,9 +107,11 @@ export class VirtualTime {
     });
     performance.now = () => this.ms;
     Math.random = () => this.random.next();
+    // One for all: making it takes longer than what is done with it.
+    const late = new DOMException('The operation was aborted due to timeout', 'TimeoutError');
     AbortSignal.timeout = (ms: number) => {
       const controller = new AbortController();
-      after(ms, () => controller.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError')));
+      after(ms, () => controller.abort(late));
       return controller.signal;
     };
     Object.assign(timersPromises, { setTimeout: sleeper(after) });

@@ -1,5 +1,6 @@
 // `npm run test:mutants`: puts each planted bug into a copy of its own and counts those that the crash and seed tests catch. One that
-// does not apply or does not compile is an error, not a catch. `-- --only text` takes those whose name holds it.
+// does not apply or does not compile is an error, not a catch. `-- --only text` takes those whose name holds it, `-- --seconds 900`
+// begins with no other after that time, `-- --write` puts the result into docs/mutants.md.
 import { execFile } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,10 +11,17 @@ import { MUTANTS, type Mutant } from './mutants.ts';
 const ROOT = new URL('../..', import.meta.url).pathname;
 const AT_ONCE = 2;
 const LIMIT_MS = 20 * 60_000;
-const { values } = parseArgs({ options: { only: { type: 'string', default: '' } } });
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string', default: '' },
+    seconds: { type: 'string', default: 'Infinity' },
+    write: { type: 'boolean', default: false },
+  },
+});
+const end = Date.now() + Number(values.seconds) * 1000;
 const run = promisify(execFile);
 
-type Verdict = 'caught' | 'survived' | 'error';
+type Verdict = 'caught' | 'survived' | 'error' | 'not run';
 
 interface Outcome {
   readonly verdict: Verdict;
@@ -91,16 +99,36 @@ if (!untouched.content) {
   process.exit(2);
 }
 const chosen = MUTANTS.filter(mutant => mutant.id.includes(values.only));
-const counts: Record<Verdict, number> = { caught: 0, survived: 0, error: 0 };
+const outcomes = new Map<Mutant, Outcome>();
 const rest = chosen.values();
 await Promise.all(
   Array.from({ length: AT_ONCE }, async () => {
     for (const mutant of rest) {
+      if (Date.now() > end) continue;
       const { verdict, text } = await judge(mutant);
-      counts[verdict]++;
+      outcomes.set(mutant, { verdict, text });
       console.log(`${verdict.padEnd(8)} ${mutant.id}: ${text}`);
     }
   }),
 );
-console.log(`${chosen.length} mutants: ${counts.caught} caught, ${counts.survived} survived, ${counts.error} in error`);
-process.exitCode = counts.survived + counts.error > 0 ? 1 : 0;
+const verdictOf = (mutant: Mutant): Verdict => outcomes.get(mutant)?.verdict ?? 'not run';
+const counts = Map.groupBy(MUTANTS, verdictOf);
+const sum = (['caught', 'survived', 'error', 'not run'] as const)
+  .map(verdict => `${counts.get(verdict)?.length ?? 0} ${verdict}`)
+  .join(', ');
+console.log(`${MUTANTS.length} mutants: ${sum}`);
+if (values.write) writeFileSync(join(ROOT, 'docs/mutants.md'), page());
+process.exitCode = (counts.get('survived') ?? counts.get('error')) ? 1 : 0;
+
+function page(): string {
+  const rows = MUTANTS.map(mutant => `| ${mutant.id} | ${mutant.file} | ${mutant.why} | ${verdictOf(mutant)} |`);
+  return `# Planted bugs
+
+Made by \`npm run test:mutants -- --write\` on ${new Date().toISOString().slice(0, 10)}: ${MUTANTS.length} bugs that somebody could make in the executor, each put into a copy of its own; ${sum}.
+Caught is one that makes the crash and seed tests fail, which pass without it. The list is \`test/mutants/mutants.ts\`.
+
+| planted | where | what it would do | |
+| --- | --- | --- | --- |
+${rows.join('\n')}
+`;
+}

@@ -12,6 +12,7 @@ const FLIP = 'src/run/flip.ts';
 const MIGRATE = 'src/run/migrate.ts';
 const BACK = 'src/run/give-back.ts';
 const DRIVER = 'src/drivers/daemonset/driver.ts';
+const SHARED = 'src/drivers/daemonset/shared-objects.ts';
 const OBJECTS = 'src/drivers/daemonset/objects.ts';
 const JOURNAL = 'src/run/journal-file.ts';
 const ENGINE = 'src/run/engine.ts';
@@ -20,7 +21,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'release on faith',
     file: FLIP,
-    find: "await step(flip, 'prove', () => prove(flip, asked, 'beside the old one'));",
+    find: "await step(flip, 'prove', () => proveBeside(flip, asked));",
     replace: "await step(flip, 'prove', async () => void asked);",
     why: 'the old kube-proxy goes before anybody knows that the new mode serves',
   },
@@ -34,8 +35,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'no look after the soak',
     file: FLIP,
-    find: "  if (said === 0) return;\n  await gates(flip, 'after-node', 'main', asked);",
-    replace: '  if (said === 0) return;',
+    find: "  if (said > 0) await gates(flip, 'after-node', 'main', asked);\n",
+    replace: '',
     why: 'what broke during the soak goes unseen',
   },
   {
@@ -62,7 +63,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'called off over foreign chains',
     file: FLIP,
-    find: '  if (sharesChains(from, to)) await driver.restart(run, name);\n',
+    find: '  if (sharesChains(from, to)) await driver.restart(run, name, from);\n',
     replace: '',
     why: 'the rules of the old mode do not come back before those of the new one go',
   },
@@ -76,8 +77,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'never sweep between iptables and ipvs',
     file: FLIP,
-    find: 'await proveAlone(flip).then(() => sweepBehind(flip))',
-    replace: 'await proveAlone(flip).then(() => undefined)',
+    find: 'await proveAlone(flip, times).then(() => sweepBehind(flip))',
+    replace: 'await proveAlone(flip, times).then(() => undefined)',
     why: 'frozen rules of the old mode act on',
   },
   {
@@ -203,8 +204,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'a restart without a look',
     file: BACK,
-    find: '    await steady(engine, watch, mode, asked);\n    if (batch',
-    replace: '    void asked;\n    if (batch',
+    find: '    await steady(engine, watch, mode, due ? begun.node : undefined);\n',
+    replace: '',
     why: 'all nodes are restarted whatever became of the first',
   },
   {
@@ -236,11 +237,45 @@ export const MUTANTS: readonly Mutant[] = [
     why: 'the original kube-proxy comes back beside that of the mode',
   },
   {
+    id: 'an edit is none of ours',
+    file: SHARED,
+    find: 'if (textIn(run, object) !== textIn(run, run.originals.configMap)) throw edited(run, object);',
+    replace: 'void edited;',
+    why: 'nodes are flipped with a configuration that nobody wants any more',
+  },
+  {
+    id: 'whatever the configuration says',
+    file: SHARED,
+    find: '  if (says === mode) return;\n',
+    replace: '  if (says !== undefined) return;\n',
+    why: 'a configuration that GitOps put back makes a restart a stock switch',
+  },
+  {
+    id: 'the last word is ours',
+    file: SHARED,
+    find: 'if (now !== text && now !== textIn(run, run.originals.configMap)) throw edited(run, object);',
+    replace: 'if (now === undefined) throw edited(run, object);',
+    why: 'finalize overwrites what somebody else has edited',
+  },
+  {
+    id: 'written is written',
+    file: DRIVER,
+    find: 'if (metadataOps(node, wanted).length === 0) return;',
+    replace: 'if (metadataOps(node, wanted).length >= 0) return;',
+    why: 'behind a webhook that drops labels the run waits for what never comes',
+  },
+  {
+    id: 'a clock that jumps',
+    file: 'src/commands/session.ts',
+    find: 'const clock = steadyClock();',
+    replace: 'const clock = steadyClock === undefined ? steadyClock : realClock;',
+    why: 'evidence of before a jump is taken for evidence of after it',
+  },
+  {
     id: 'everybody restarts',
     file: DRIVER,
-    find: "{ op: 'replace', path: '/spec/updateStrategy', value: { type: 'OnDelete' } },",
-    replace:
-      "{ op: 'replace', path: '/spec/updateStrategy', value: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } } },",
+    find: "value: { type: 'OnDelete' } };",
+    replace: "value: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } } };",
     why: 'every node of the cluster restarts its kube-proxy as the run begins',
   },
   {
@@ -273,9 +308,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     id: 'nothing is safe on the disk',
-    file: JOURNAL,
-    find: '      if (DURABLE.has(whole.event)) fsyncSync(file);\n',
-    replace: '      if (DURABLE.has(whole.event)) void fsyncSync;\n',
+    file: 'src/run/lines-file.ts',
+    find: '      if (durable) fsyncSync(this.file);\n',
+    replace: '      if (durable) void fsyncSync;\n',
     why: 'a lost machine takes the record of what it did with it',
   },
   {

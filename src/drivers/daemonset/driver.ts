@@ -13,7 +13,7 @@ import {
   SHADOW_NAME,
 } from '../../core/names.ts';
 import type { NodeState, Step } from '../../core/run-state.ts';
-import { type ConfigEdit, editConfig, parseConfig } from '../config-text.ts';
+import { type ConfigEdit, parseConfig } from '../config-text.ts';
 import { createOnce, deleteFenced, fenceOf, patchFenced } from '../fenced.ts';
 import { leaveNamespace } from '../own-namespace.ts';
 import { excludedTemplate, modeConfigMap, modeDaemonSet, shadowConfigMap, warmPod, warmPodName } from './objects.ts';
@@ -30,7 +30,20 @@ import {
   proxyPods,
   warmPods,
 } from './pods.ts';
+import {
+  committedText,
+  committing,
+  configMapRef,
+  originalRef,
+  refuseEdited,
+  refuseOtherMode,
+  refuseReverted,
+  same,
+} from './shared-objects.ts';
 
+/** Pods restart when they are deleted, and not before. */
+const ON_DELETE: PatchOp = { op: 'replace', path: '/spec/updateStrategy', value: { type: 'OnDelete' } };
+const replacing = (template: unknown): PatchOp => ({ op: 'replace', path: '/spec/template', value: template });
 /** Nodes that a takeover writes to at once. */
 const SEALED_AT_ONCE = 8;
 
@@ -72,17 +85,15 @@ export const daemonsetDriver: Driver = {
       if (same(object.spec.template, template) && object.spec.updateStrategy.type === 'OnDelete') return [];
       return [
         ...metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: fenceOf(run) } }),
-        { op: 'replace', path: '/spec/updateStrategy', value: { type: 'OnDelete' } },
-        { op: 'replace', path: '/spec/template', value: template },
+        ON_DELETE,
+        replacing(template),
       ];
     });
     await observed(run, originalRef(run));
   },
 
   async mark(run, node, step) {
-    await patchFenced(run, { kind: 'Node', name: node.name }, object =>
-      metadataOps(object, { annotations: stateOf(run, node, step) }),
-    );
+    await write(run, node, { annotations: stateOf(run, node, step) });
   },
 
   async warm(run, node) {
@@ -107,6 +118,7 @@ export const daemonsetDriver: Driver = {
 
   async release(run, node) {
     await refuseReverted(run);
+    await (node.home === 'mode' ? refuseEdited(run) : refuseOtherMode(run, node.name, node.to));
     await setMode(run, node, 'release', 'none');
     // By UID: a pod of the same name may follow.
     await run.waitFor(`the kube-proxy on ${node.name} to end`, POD_SECONDS, async () =>
@@ -129,25 +141,26 @@ export const daemonsetDriver: Driver = {
 
   async commit(run) {
     const { configKey } = run.originals;
-    const text = committedText(run);
-    await patchFenced(run, configMapRef(run), object =>
-      object.data[configKey] === text ? [] : [{ op: 'replace', path: pointer('data', configKey), value: text }],
-    );
+    await patchFenced(run, configMapRef(run), object => {
+      const text = committing(run, object, editsFor(run, run.plan.to));
+      return object.data[configKey] === text ? [] : [{ op: 'replace', path: pointer('data', configKey), value: text }];
+    });
   },
 
   async committed(run) {
+    const { configKey, configMap } = run.originals;
     const object = await run.cluster.get(configMapRef(run));
-    const text = committedText(run);
-    return (
-      object?.data[run.originals.configKey] === text && text !== run.originals.configMap.data[run.originals.configKey]
-    );
+    const text = committedText(run, editsFor(run, run.plan.to));
+    return object?.data[configKey] === text && text !== configMap.data[configKey];
   },
 
   async restoreTemplate(run) {
     const template = run.originals.daemonSet.spec.template;
-    await patchFenced(run, originalRef(run), object =>
-      same(object.spec.template, template) ? [] : [{ op: 'replace', path: '/spec/template', value: template }],
-    );
+    await patchFenced(run, originalRef(run), object => [
+      // Somebody else may have set it back: then the controller would restart what nobody looks at.
+      ...(object.spec.updateStrategy.type === 'OnDelete' ? [] : [ON_DELETE]),
+      ...(same(object.spec.template, template) ? [] : [replacing(template)]),
+    ]);
     await observed(run, originalRef(run));
   },
 
@@ -161,7 +174,8 @@ export const daemonsetDriver: Driver = {
     return nodes.sort();
   },
 
-  async restart(run, node) {
+  async restart(run, node, mode) {
+    await refuseOtherMode(run, node, mode);
     const [pod] = await proxyPods(run, node);
     if (pod) {
       const ref: Ref = { kind: 'Pod', namespace: namespaceOf(run), name: pod.metadata.name };
@@ -211,35 +225,6 @@ export const daemonsetDriver: Driver = {
   },
 };
 
-/**
- * Throws when somebody put the original DaemonSet back, as GitOps and add-on managers do: it would start its kube-proxy beside
- * the one of the new mode, on every node that was flipped.
- */
-async function refuseReverted(run: RunContext): Promise<void> {
-  const ref = originalRef(run);
-  const object = await run.cluster.get(ref);
-  if (object && same(object.spec.template, excludedTemplate(run.originals.daemonSet))) return;
-  const what = `DaemonSet ${ref.namespace}/${ref.name} was changed by somebody else since the run set it`;
-  throw new ProxyctlError(
-    `${what}; stop what puts it back (GitOps, an add-on manager), then go on or roll back`,
-    EXIT.halted,
-  );
-}
-
-function originalRef(run: RunContext): Ref {
-  return { kind: 'DaemonSet', namespace: namespaceOf(run), name: run.originals.daemonSet.metadata.name };
-}
-
-function configMapRef(run: RunContext): Ref {
-  return { kind: 'ConfigMap', namespace: namespaceOf(run), name: run.originals.configMap.metadata.name };
-}
-
-/** The shared configuration in the new mode, apart from that as it was. */
-function committedText(run: RunContext): string {
-  const { configMap, configKey } = run.originals;
-  return editConfig(String(configMap.data[configKey]), editsFor(run, run.plan.to));
-}
-
 /** The modes that this run may bring a node into: the target, and for the way back where the nodes came from. */
 function modesOf(run: RunContext): Mode[] {
   const from = new Set<Mode>(run.plan.batches.flatMap(b => b.nodes.map(n => n.from)));
@@ -258,8 +243,17 @@ function editsFor(run: RunContext, mode: Mode): ConfigEdit[] {
 
 /** Sets or removes the mode label, and writes the step and our epoch, in one patch. */
 async function setMode(run: RunContext, node: FlipNode, step: Step, label: Mode | 'none' | null): Promise<void> {
-  await patchFenced(run, { kind: 'Node', name: node.name }, object =>
-    metadataOps(object, { labels: { [LABEL_MODE]: label }, annotations: stateOf(run, node, step) }),
+  await write(run, node, { labels: { [LABEL_MODE]: label }, annotations: stateOf(run, node, step) });
+}
+
+/** Throws when the node is not as it was written: a webhook changes what comes in, and nothing may be built on it. */
+async function write(run: RunContext, { name }: FlipNode, wanted: Parameters<typeof metadataOps>[1]): Promise<void> {
+  const node = await patchFenced(run, { kind: 'Node', name }, object => metadataOps(object, wanted));
+  if (metadataOps(node, wanted).length === 0) return;
+  const what = `node ${name} does not bear what was just written to it: something changes it on its way in`;
+  throw new ProxyctlError(
+    `${what} (an admission webhook); exempt proxyctl from it, then go on or roll back`,
+    EXIT.halted,
   );
 }
 
@@ -291,17 +285,4 @@ async function observed(run: RunContext, ref: Ref): Promise<void> {
     const object = await run.cluster.get(ref);
     return object && object.status?.observedGeneration === object.metadata.generation ? true : undefined;
   });
-}
-
-/** Equal as data; key order and absent-against-undefined do not count. */
-function same(a: unknown, b: unknown): boolean {
-  return canonical(a) === canonical(b);
-}
-
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, v: unknown) =>
-    v && typeof v === 'object' && !Array.isArray(v)
-      ? Object.fromEntries(Object.entries(v).sort(([x], [y]) => (x < y ? -1 : 1)))
-      : v,
-  );
 }
