@@ -7,7 +7,7 @@ import { type EmbeddedTestbed, embeddedTestbed } from './embedded-testbed.ts';
 import { migrated } from './migration.ts';
 import { differences } from './testbed.ts';
 
-const TIMEOUT = 180_000;
+const TIMEOUT = 400_000;
 const WRITES = new Set(['create', 'update', 'patch', 'delete']);
 
 type AuditEvent = Asked & Answered;

@@ -6,7 +6,7 @@ import { tempFile } from '../cli/run-cli.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from './embedded-testbed.ts';
 import { differences } from './testbed.ts';
 
-const TIMEOUT = 120_000;
+const TIMEOUT = 400_000;
 
 interface Ended {
   bed: EmbeddedTestbed;
@@ -33,7 +33,7 @@ async function redOnTheLast({ onTestFinished }: TestContext, gates: string): Pro
     const handedOver = kind === 'Node' && object.metadata.name === nodes[2] && modeLabel(object) === 'nftables';
     if (handedOver) bed.sim.fault.silentService(object.metadata.name, key, ['nftables']);
   });
-  const text = `gates: { soak: 1s, settle: 2s, convergence: 25s, drain: 3s, ${gates} }\n`;
+  const text = `gates: { soak: 1s, settle: 2s, convergence: 100s, drain: 3s, ${gates} }\n`;
   const playbook = tempFile('playbook.yaml', text);
   const ended = await bed.proxyctl('migrate', ...inBatches, '--playbook', playbook, '--yes', '--format', 'json');
   const events = ended.stdout.split('\n').filter(line => line.startsWith('{'));
