@@ -253,6 +253,7 @@ async function soak(flip: Flipping, asked: number | undefined): Promise<void> {
 /** Before the release nothing of the old mode was touched: the warm kube-proxy goes, and its rules after it. */
 async function abort(flip: Flip): Promise<void> {
   const { engine, node } = flip;
+  if (await isMadeAnew(engine, node.name)) return;
   engine.journal.append({
     event: 'waiting',
     node: node.name,
@@ -260,6 +261,13 @@ async function abort(flip: Flip): Promise<void> {
   });
   await callOff(engine, { node: node.name, left: node.to, now: node.from });
   engine.journal.append({ event: 'node-back', batch: flip.batch, node: node.name, mode: node.from });
+}
+
+/** The machine that was in hand has gone: nothing of ours is on one that bears its name now, and its kube-proxy is left alone. */
+async function isMadeAnew({ run }: Engine, name: string): Promise<boolean> {
+  const planned = run.plan.batches.flatMap(b => b.nodes).find(n => n.name === name);
+  const object = await run.cluster.get({ kind: 'Node', name });
+  return object?.metadata.uid !== planned?.uid;
 }
 
 /** The warm kube-proxy and its rules away, on a node whose own was never released: `now` is the mode of that one. */
