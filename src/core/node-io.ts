@@ -20,17 +20,28 @@ export interface Reply {
  * What the watcher and the sweeper ask of the node they run on. The real one is in src/watcher; the embedded cluster has one
  * that plays a node's kernel, so that the shipped watcher and sweeper run there too.
  */
+/** What a program said and gave back. */
+export interface ProgramResult {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** A program that reads its input before it does anything. */
+export interface Prepared {
+  /** To be called once; an empty input ends it without anything done. */
+  give(input: string): Promise<ProgramResult>;
+}
+
 export interface NodeIo {
   /** GET on the node's loopback; rejects when nothing answers within `timeoutMs`. */
   httpGet(port: number, path: string, timeoutMs: number): Promise<{ status: number; body: string }>;
   /** A file as text; rejects when it is not there. */
   readFile(path: string): Promise<string>;
   /** Runs a program without a shell. A missing program gives code 127. */
-  run(
-    program: string,
-    args: readonly string[],
-    input?: string,
-  ): Promise<{ code: number; stdout: string; stderr: string }>;
+  run(program: string, args: readonly string[], input?: string): Promise<ProgramResult>;
+  /** Starts a program that waits for its input, so that it takes but a moment once there is some. */
+  prepare(program: string, args: readonly string[]): Prepared;
   /** Rejects with errors that are this side's own (no free port, no free file). */
   dial(dial: Dial, timeoutMs: number): Promise<Reply>;
   /** Answers every connection to a TCP port of this address with `text`, and reads nothing. Rejects when it cannot listen. */

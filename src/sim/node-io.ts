@@ -17,6 +17,10 @@ export function nodeIo(run: ContainerRun, world: World): NodeIo {
   const pause = async (ms: number) => {
     if (!(await world.timers.wait(ms, signal))) throw signal.reason;
   };
+  const runProgram: NodeIo['run'] = async (program, args, input) => {
+    await pause(ANSWER_MS);
+    return runTool(kernel, program, args, input, hostNetwork ? world.traffic.ipvsConnections(node.name) : []);
+  };
   return {
     async httpGet(port, path, timeoutMs) {
       await pause(ANSWER_MS);
@@ -37,10 +41,8 @@ export function nodeIo(run: ContainerRun, world: World): NodeIo {
         throw Object.assign(new Error(`ENOENT: no such file or directory, open '${path}'`), { code: 'ENOENT' });
       return text;
     },
-    async run(program, args, input) {
-      await pause(ANSWER_MS);
-      return runTool(kernel, program, args, input, hostNetwork ? world.traffic.ipvsConnections(node.name) : []);
-    },
+    run: runProgram,
+    prepare: (program, args) => ({ give: input => runProgram(program, args, input) }),
     async dial(dial, timeoutMs) {
       const reply = answered(run, world, dial);
       const silent = reply.outcome === 'timeout' || reply.outcome === 'no answer';

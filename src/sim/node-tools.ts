@@ -43,7 +43,7 @@ export function runTool(
     case 'conntrack':
       return conntrackTool(kernel, args, input, connections);
     case 'nft':
-      return nft(kernel, args);
+      return nft(kernel, args, input);
     case 'ipset':
       return ipset(kernel, args, input);
     case 'ipvsadm':
@@ -62,7 +62,7 @@ function optionOf(args: readonly string[], ...names: string[]): string | undefin
   return at < 0 ? undefined : args[at + 1];
 }
 
-function nft(kernel: Kernel, args: readonly string[]): Result {
+function nft(kernel: Kernel, args: readonly string[], input: string): Result {
   const words = args.filter(arg => !arg.startsWith('-'));
   const [verb, what, family, name] = words;
   if (args.includes('--version') || args.includes('-v')) return done('nftables v1.0.6 (Lester Gooch #5)\n');
@@ -72,13 +72,9 @@ function nft(kernel: Kernel, args: readonly string[]): Result {
       .map(f => ({ table: { family: f, name: 'kube-proxy', handle: 11 } }));
     return done(`${JSON.stringify({ nftables: [METAINFO, ...tables] })}\n`);
   }
-  // Whatever is loaded here holds packets back: nothing else loads a script.
+  // What is loaded here holds packets back, or lets them go again: nothing else loads a script.
   if (args.includes('-f')) {
-    kernel.held = true;
-    return done();
-  }
-  if (verb === 'delete' && name === 'proxyctl-adopt') {
-    kernel.held = false;
+    if (input !== '') kernel.held = !input.startsWith('delete table');
     return done();
   }
   if (what !== 'table' || (family !== 'ip' && family !== 'ip6'))

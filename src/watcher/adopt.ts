@@ -4,8 +4,9 @@
 // goes, and with it the conntrack entry (ip_vs_conn_drop_conntrack, Linux 6.1). So for a moment shorter than a retransmission
 // the packets of these flows are held back, the virtual server is removed, and conntrack gets entries that translate the same
 // way. What holds packets back forgets them by itself after HOLD_SECONDS: nothing that dies in here can cut a connection off.
-// So that it is a moment however many there are, it is done for so many flows at a time, by one program for each step.
-import type { NodeIo } from '../core/node-io.ts';
+// So that it is a moment however many there are, it is done for so many flows at a time, by one program for each step, started
+// before it is needed where that can be: on slow nodes the start of a program takes as long as all that it does.
+import type { NodeIo, Prepared, ProgramResult } from '../core/node-io.ts';
 import { servicePort } from '../core/service-port.ts';
 import { parseIpVsConnections } from '../kernel/ipvs.ts';
 
@@ -15,6 +16,8 @@ const EXPIRE_MS = 3_000;
 const POLL_MS = 50;
 /** Flows that are held back at once, but for those of a single virtual server that has more. */
 const MOST_FLOWS = 500;
+/** `conntrack -D` reads the whole table for each flow: where there is more to read in all, it is looked up which ones are there. */
+const MOST_READ = 200_000;
 /** The first that takes many entries from one file. */
 const CONNTRACK_NEEDS = [1, 4, 7] as const;
 const TIMEOUT_SECONDS = 86_400;
@@ -69,26 +72,29 @@ export interface Adopted {
   readonly troubles: readonly unknown[];
 }
 
+/** Makes ready to remove servers; what it gives removes them, once. */
+export type Removal<S> = () => (servers: readonly S[]) => Promise<void>;
+
 /**
- * Removes TCP virtual servers by `remove`, group by group, and keeps their established connections. Throws when packets could
- * not be held back, before the group in question was touched. A mode that serves beside ipvs has taken all new connections:
- * flows only become fewer.
+ * Removes TCP virtual servers group by group, and keeps their established connections. Throws when packets could not be held
+ * back, before the group in question was touched. A mode that serves beside ipvs has taken all new connections: flows only
+ * become fewer.
  */
 export async function adoptAround<S extends Server>(
   io: NodeIo,
   servers: readonly S[],
-  remove: (servers: readonly S[]) => Promise<void>,
+  removal: Removal<S>,
 ): Promise<Adopted> {
   const flows = Map.groupBy(await flowsTo(io, servers), serverOf);
   const flowsOf = (server: S) => flows.get(keyOf(server)) ?? [];
   const idle = servers.filter(server => flowsOf(server).length === 0);
-  if (idle.length > 0) await remove(idle);
+  if (idle.length > 0) await removal()(idle);
   const adopted = { flows: 0, troubles: [] as unknown[] };
   for (const group of grouped(servers, server => flowsOf(server).length)) {
     const own = group.flatMap(flowsOf);
-    const trouble = await adopt(io, own, group, remove);
-    if (trouble === undefined) adopted.flows += own.length;
-    else adopted.troubles.push(trouble);
+    const troubles = await adopt(io, own, group, removal);
+    if (troubles.length === 0) adopted.flows += own.length;
+    adopted.troubles.push(...troubles);
   }
   return adopted;
 }
@@ -110,32 +116,46 @@ function grouped<S>(servers: readonly S[], flowsOf: (server: S) => number): S[][
   return groups;
 }
 
-/** What went wrong once the servers had gone: there is no way back then, and the others must not wait for it. */
+/** Gives what went wrong once packets were held back: there is no way back then, and other groups must not wait for it. */
 async function adopt<S extends Server>(
   io: NodeIo,
   flows: readonly Flow[],
   servers: readonly S[],
-  remove: (servers: readonly S[]) => Promise<void>,
-): Promise<unknown> {
+  removal: Removal<S>,
+): Promise<unknown[]> {
   const families = [...new Set(flows.map(flow => flow.family))];
+  const holding = io.prepare('nft', ['-f', '-']);
+  const letting = io.prepare('nft', ['-f', '-']);
+  const remove = removal();
   try {
-    for (const family of families) {
-      await hold(
-        io,
-        flows.filter(flow => flow.family === family),
-      );
-    }
-    await remove(servers);
-    try {
-      await expired(io, flows);
-      await insert(io, flows, await flowsTo(io, servers));
-      return undefined;
-    } catch (error) {
-      return error;
-    }
-  } finally {
-    for (const family of families) await run(io, 'nft', ['delete', 'table', family, TABLE]);
+    await give(holding, 'nft -f -', families.map(family => heldTable(family, flows)).join(''));
+  } catch (error) {
+    // What waits for input ends without any.
+    await Promise.all([remove([]), letting.give('')]);
+    throw error;
   }
+  const troubles: unknown[] = [];
+  const attempt = (work: Promise<void>) => work.catch(error => void troubles.push(error));
+  await attempt(moved(io, flows, servers, remove));
+  await attempt(give(letting, 'nft -f -', families.map(family => `delete table ${family} ${TABLE}\n`).join('')));
+  return troubles;
+}
+
+async function moved<S extends Server>(
+  io: NodeIo,
+  flows: readonly Flow[],
+  servers: readonly S[],
+  remove: (servers: readonly S[]) => Promise<void>,
+): Promise<void> {
+  await remove(servers);
+  await expired(io, flows);
+  await insert(io, flows, await suspects(io, flows, servers));
+}
+
+/** Flows of which conntrack may still have the entry of ip_vs. */
+async function suspects(io: NodeIo, flows: readonly Flow[], servers: readonly Server[]): Promise<readonly Flow[]> {
+  const entries = Number(await io.readFile('/proc/sys/net/netfilter/nf_conntrack_count'));
+  return flows.length * entries <= MOST_READ ? flows : flowsTo(io, servers);
 }
 
 function keyOf({ address, port }: Server): string {
@@ -158,9 +178,9 @@ async function flowsTo(io: NodeIo, servers: readonly Server[]): Promise<Flow[]> 
   return flows;
 }
 
-/** Both directions of the flows, before conntrack sees them, for HOLD_SECONDS at most. */
-async function hold(io: NodeIo, flows: readonly Flow[]): Promise<void> {
-  const family = flows[0]?.family ?? 'ip';
+/** Holds both directions of the flows back, before conntrack sees them, for HOLD_SECONDS at most. */
+function heldTable(family: Flow['family'], all: readonly Flow[]): string {
+  const flows = all.filter(flow => flow.family === family);
   const type = family === 'ip' ? 'ipv4_addr' : 'ipv6_addr';
   const timeout = `timeout ${HOLD_SECONDS}s`;
   const elements = flows.flatMap(f => [
@@ -168,13 +188,12 @@ async function hold(io: NodeIo, flows: readonly Flow[]): Promise<void> {
     `${f.replySrc} . ${f.replySport} . ${f.replyDst} . ${f.replyDport} ${timeout}`,
   ]);
   const match = `${family} saddr . tcp sport . ${family} daddr . tcp dport @flows drop`;
-  const script = `table ${family} ${TABLE} {
+  return `table ${family} ${TABLE} {
   set flows { type ${type} . inet_service . ${type} . inet_service; flags timeout; elements = { ${elements.join(', ')} } }
   chain prerouting { type filter hook prerouting priority -400; ${match}; }
   chain output { type filter hook output priority -400; ${match}; }
 }
 `;
-  await run(io, 'nft', ['-f', '-'], script);
 }
 
 /** ip_vs drops entries without a destination by itself (expire_nodest_conn=1, which kube-proxy sets) shortly after. */
@@ -187,9 +206,9 @@ async function expired(io: NodeIo, flows: readonly Flow[]): Promise<void> {
   }
 }
 
-/** Entries of `stale` flows are still there, and do not translate; as a rule they have gone with those of ip_vs. */
-async function insert(io: NodeIo, flows: readonly Flow[], stale: readonly Flow[]): Promise<void> {
-  const lines = [...stale.map(flow => `-D ${tupleOf(flow)}`), ...flows.map(entryOf)];
+/** Entries of ip_vs do not translate; as a rule they have gone with its own. That there is nothing to delete is no failure. */
+async function insert(io: NodeIo, flows: readonly Flow[], doubtful: readonly Flow[]): Promise<void> {
+  const lines = [...doubtful.map(flow => `-D ${tupleOf(flow)}`), ...flows.map(entryOf)];
   await run(io, 'conntrack', ['-R', '/dev/stdin'], lines.map(line => `${line}\n`).join(''));
 }
 
@@ -210,7 +229,14 @@ function joined(address: string, port: string): string {
 }
 
 async function run(io: NodeIo, program: string, args: string[], input?: string): Promise<string> {
-  const { code, stdout, stderr } = await io.run(program, args, input);
-  if (code !== 0) throw new Error(`${program} ${args.slice(0, 2).join(' ')}: exit ${code}: ${stderr.trim()}`);
+  return checked([program, ...args.slice(0, 2)].join(' '), await io.run(program, args, input));
+}
+
+async function give(prepared: Prepared, what: string, input: string): Promise<void> {
+  checked(what, await prepared.give(input));
+}
+
+function checked(what: string, { code, stdout, stderr }: ProgramResult): string {
+  if (code !== 0) throw new Error(`${what}: exit ${code}: ${stderr.trim()}`);
   return stdout;
 }

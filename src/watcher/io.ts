@@ -1,11 +1,11 @@
 // The node as it is.
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, readFile, unlink } from 'node:fs/promises';
 import { get } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { NodeIo } from '../core/node-io.ts';
+import type { NodeIo, Prepared, ProgramResult } from '../core/node-io.ts';
 import { dial, echo } from './dial.ts';
 
 /** A program that takes longer is killed; restoring tens of thousands of rules takes minutes on a slow node. */
@@ -18,6 +18,7 @@ export function nodeIo(): NodeIo {
     httpGet,
     readFile: path => readFile(path, 'utf8'),
     run,
+    prepare,
     dial,
     echo,
     addresses,
@@ -59,13 +60,31 @@ function httpGet(port: number, path: string, timeoutMs: number): Promise<{ statu
   });
 }
 
-async function run(program: string, args: readonly string[], input = ''): ReturnType<NodeIo['run']> {
+async function run(program: string, args: readonly string[], input = ''): Promise<ProgramResult> {
   const file = await fileOf(input);
   try {
-    return await runWith(file.fd, program, args);
+    return await resultOf(start(program, args, file.fd), program);
   } finally {
     await file.close();
   }
+}
+
+function prepare(program: string, args: readonly string[]): Prepared {
+  const child = start(program, args, 'pipe');
+  const result = resultOf(child, program);
+  // A program that ends without reading its input says why by its exit code; what else went wrong, who gives input is told.
+  child.stdin?.on('error', () => undefined);
+  result.catch(() => undefined);
+  return {
+    give(input) {
+      child.stdin?.end(input);
+      return result;
+    },
+  };
+}
+
+function start(program: string, args: readonly string[], stdin: number | 'pipe'): ChildProcess {
+  return spawn(program, args, { stdio: [stdin, 'pipe', 'pipe'], timeout: PROGRAM_TIMEOUT_MS, killSignal: 'SIGKILL' });
 }
 
 /** Programs that open /dev/stdin by its name cannot open what Node makes for a pipe. The file has no name any more. */
@@ -80,10 +99,8 @@ async function fileOf(input: string): Promise<FileHandle> {
   return file;
 }
 
-function runWith(stdin: number, program: string, args: readonly string[]): ReturnType<NodeIo['run']> {
+function resultOf(child: ChildProcess, program: string): Promise<ProgramResult> {
   return new Promise((resolve, reject) => {
-    const options = { timeout: PROGRAM_TIMEOUT_MS, killSignal: 'SIGKILL' } as const;
-    const child = spawn(program, args, { stdio: [stdin, 'pipe', 'pipe'], ...options });
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));

@@ -1,5 +1,5 @@
 // Removes single things from a node's kernel. What fails is printed; whether something is gone is for a new look to say.
-import type { NodeIo } from '../core/node-io.ts';
+import type { NodeIo, Prepared } from '../core/node-io.ts';
 import { servicePort } from '../core/service-port.ts';
 import { parseIpVs, type VirtualServer, virtualServerKey } from '../kernel/ipvs.ts';
 import type { ChainRef, Leftovers } from '../kernel/leftovers.ts';
@@ -34,11 +34,17 @@ export class Remover {
     }
   }
 
+  /** What removes virtual servers, made ready. */
+  serverRemoval(): Prepared {
+    return this.io.prepare('ipvsadm', ['-R']);
+  }
+
   /** Hundreds of them in a moment: one program removes them all. Gives whether they are gone. */
-  async virtualServers(servers: readonly VirtualServer[]): Promise<boolean> {
+  async virtualServers(servers: readonly VirtualServer[], removal = this.serverRemoval()): Promise<boolean> {
     const lines = servers.map(server => `-D ${SERVICE_FLAG[server.protocol]} ${placeOf(server)}\n`);
-    await this.run('ipvsadm', ['-R'], lines.join(''));
-    // It says nothing of lines that failed.
+    const { code, stderr } = await removal.give(lines.join(''));
+    if (code !== 0) this.report.trouble('ipvsadm -R', stderr.trim() || `exit code ${code}`);
+    // It gives no code for lines that failed.
     const there = new Set(parseIpVs((await readIfThere(this.io, '/proc/net/ip_vs')) ?? '').map(virtualServerKey));
     const left = servers.filter(server => there.has(virtualServerKey(server)));
     for (const server of left) this.report.trouble(`ipvsadm -D ${placeOf(server)}`, 'it is still there');

@@ -151,12 +151,15 @@ class Sweeper {
     if (servers.length === 0) return true;
     if (!(await canAdopt(this.io))) return remover.virtualServers(servers);
     let gone = true;
-    const remove = async (some: readonly VirtualServer[]) => {
-      if (!(await remover.virtualServers(some))) gone = false;
+    const removal = () => {
+      const program = remover.serverRemoval();
+      return async (some: readonly VirtualServer[]) => {
+        if (!(await remover.virtualServers(some, program))) gone = false;
+      };
     };
     const [tcp, others] = [servers.filter(s => s.protocol === 'TCP'), servers.filter(s => s.protocol !== 'TCP')];
-    if (others.length > 0) await remove(others);
-    const { flows, troubles } = await adoptAround(this.io, tcp, remove);
+    if (others.length > 0) await removal()(others);
+    const { flows, troubles } = await adoptAround(this.io, tcp, removal);
     for (const trouble of troubles) this.report.trouble('handing connections over', trouble);
     this.say('adopted', { detail: `${flows} established connections handed over to conntrack` });
     return gone;

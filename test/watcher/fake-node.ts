@@ -1,5 +1,5 @@
 // A node for watcher tests: files, programs and ports as scripted, and a clock that stands until somebody sleeps.
-import type { Dial, NodeIo, Reply } from '../../src/core/node-io.ts';
+import type { Dial, NodeIo, Prepared, Reply } from '../../src/core/node-io.ts';
 import { type Observation, type Outcome, parseObservation } from '../../src/core/observation.ts';
 
 export interface Answer {
@@ -44,6 +44,10 @@ export class FakeNode implements NodeIo {
     const script = this.programs[command];
     if (script === undefined) return { code: 127, stdout: '', stderr: `${program}: not found` };
     return { code: 0, stdout: '', stderr: '', ...(typeof script === 'function' ? script(input) : script) };
+  }
+
+  prepare(program: string, args: readonly string[]): Prepared {
+    return { give: input => this.run(program, args, input) };
   }
 
   async dial(dial: Dial): Promise<Reply> {

@@ -34,6 +34,13 @@ describe('the real node', () => {
     expect(await io.run('cat', [], '')).toMatchObject({ code: 0, stdout: '' });
   });
 
+  it('starts a program that does nothing before it has its input', async () => {
+    const counting = io.prepare('wc', ['-l']);
+    expect(await counting.give('one\ntwo\n')).toEqual({ code: 0, stdout: '2\n', stderr: '' });
+    expect(await io.prepare('no-such-program-here', []).give('x')).toMatchObject({ code: 127 });
+    expect(await io.prepare('true', []).give('x'.repeat(1_000_000))).toMatchObject({ code: 0 });
+  });
+
   it('outlives a program that does not read its input', async () => {
     expect(await io.run('true', [], 'x'.repeat(1_000_000))).toMatchObject({ code: 0 });
   });

@@ -293,7 +293,16 @@ describe('established connections of ipvs', () => {
   const flow = (sport: number, from = '10.244.1.2') =>
     `tcp 6 299 ESTABLISHED src=10.244.1.2 dst=10.96.0.11 sport=${sport} dport=80 src=10.244.2.3 dst=${from} sport=8080 dport=${sport} [ASSURED] mark=0 use=1\n`;
   const LIST = 'conntrack -L -f ipv4 -p tcp --state ESTABLISHED';
-  const order = (fake: FakeNode) => changes(fake).filter(c => /^(nft|conntrack|ipvsadm)/.test(c));
+  /** What is done, in order: packets held back and let go are told by their script. */
+  const order = (fake: FakeNode) =>
+    fake.calls.flatMap(({ command, input }) => {
+      if (command === 'nft -f -')
+        return [input.startsWith('delete') ? input.trim() : input.slice(0, 'table ip'.length)];
+      if (command === 'ipvsadm -R') return linesOf(input).map(line => `ipvsadm ${line}`);
+      return command.startsWith('conntrack -R') ? [command] : [];
+    });
+  const HOLD = 'table ip';
+  const LET_GO = 'delete table ip proxyctl-adopt';
   const HANDED = '10.244.2.3:8080 --state ESTABLISHED -u SEEN_REPLY,ASSURED -t 86400';
 
   function withTools(flows: string, version = 'v1.4.7'): FakeNode {
@@ -306,8 +315,8 @@ describe('established connections of ipvs', () => {
       'conntrack -L -f ipv6 -p tcp --state ESTABLISHED': {},
       'conntrack -R /dev/stdin': {},
       'nft -f -': {},
-      'nft delete table ip proxyctl-adopt': {},
     });
+    fake.files['/proc/sys/net/netfilter/nf_conntrack_count'] = '300000\n';
     return fake;
   }
 
@@ -324,10 +333,10 @@ describe('established connections of ipvs', () => {
       'ipvsadm -D -u [fd00:10:96::b]:53',
       'ipvsadm -D -t 10.96.0.12:80',
       'ipvsadm -D -t 192.168.7.2:30080',
-      'nft -f -',
+      HOLD,
       'ipvsadm -D -t 10.96.0.11:80',
       'conntrack -R /dev/stdin',
-      'nft delete table ip proxyctl-adopt',
+      LET_GO,
     ]);
     const tuple = (sport: number) => `-p tcp -s 10.244.1.2 -d 10.96.0.11 --sport ${sport} --dport 80`;
     expect(linesOf(fake.calls.find(c => c.command.startsWith('conntrack -R'))?.input ?? '')).toEqual([
@@ -338,11 +347,19 @@ describe('established connections of ipvs', () => {
     expect(fake.of('sweep').find(line => line.phase === 'adopted')?.detail).toContain('2 established');
   });
 
+  it('are looked up only in a large table', async () => {
+    const fake = withTools(flow(4000));
+    fake.files['/proc/sys/net/netfilter/nf_conntrack_count'] = '200\n';
+    expect(await swept(fake)).toBe(true);
+    expect(fake.calls.filter(c => c.command === LIST)).toHaveLength(1);
+    expect(fake.calls.find(c => c.command.startsWith('conntrack -R'))?.input).toMatch(/^-D .*--sport 4000.*\n-A /);
+  });
+
   it('are handed over some hundred at a time', async () => {
     const many = Array.from({ length: 300 }, (_, i) => flow(4000 + i)).join('');
     const fake = withTools(many + many.replaceAll('10.96.0.11', '10.96.0.12'));
     expect(await swept(fake)).toBe(true);
-    const steps = ['nft -f -', 'ipvsadm', 'conntrack -R /dev/stdin', 'nft delete table ip proxyctl-adopt'];
+    const steps = [HOLD, 'ipvsadm', 'conntrack -R /dev/stdin', LET_GO];
     const seen = order(fake).slice(2);
     expect(seen.map(c => (c.startsWith('ipvsadm') ? 'ipvsadm' : c))).toEqual([...steps, ...steps]);
   });
@@ -360,7 +377,7 @@ describe('established connections of ipvs', () => {
     expect(await swept(fake)).toBe(true);
     expect(fake.of('trouble')[0]?.error).toContain('Cannot allocate memory');
     expect(fake.of('sweep').find(line => line.phase === 'adopted')?.detail).toMatch(/^0 established/);
-    expect(order(fake).at(-1)).toBe('nft delete table ip proxyctl-adopt');
+    expect(order(fake).at(-1)).toBe(LET_GO);
   });
 
   it('stay as they are when they cannot be held back', async () => {
