@@ -194,6 +194,11 @@ Example:
     );
 }
 
+const ONE_WAY = [
+  '--one-way <nodes>',
+  'flip these nodes though they cannot go back (names, separated by commas)',
+] as const;
+
 function addChanging(program: Command, action: (perform: Perform) => Promise<void>): void {
   const changing = (command: Command): Command =>
     command.option('--yes', 'do not ask').option('--watcher-image <name>', 'image of the watchers, for mirrors');
@@ -203,11 +208,13 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
     .description(
       'flip the nodes batch by batch, each behind its gates; called again, it goes on, with the nodes that joined',
     )
+    .option(...ONE_WAY)
     .addHelpText('after', '\nExamples:\n  proxyctl migrate --batch 50\n  proxyctl migrate plan.yaml --yes')
     .action(async (plan, options) =>
       action(async io => (await import('./commands/migrate.ts')).migrateCommand(io, plan, options)),
     );
   changing(program.command('resume'))
+    .option(...ONE_WAY)
     .description(
       'go on with the run of this cluster, from any machine: with what the cluster holds, from where the nodes stand',
     )

@@ -62,5 +62,20 @@ export function configNotes(inventory: Inventory, to: Mode, playbook: Playbook):
 export function makePlan(inventory: Inventory, to: Mode, playbook: Playbook): Plan {
   const driver = driverFor(inventory).id;
   const notes = configNotes(inventory, to, playbook).map(note => `${note.path}: ${note.message}`);
-  return planMigration({ inventory, playbook, to, driver, madeAt: new Date().toISOString(), hash: sha256, notes });
+  const madeAt = new Date().toISOString();
+  return planMigration({
+    inventory,
+    playbook,
+    to,
+    driver,
+    madeAt,
+    hash: sha256,
+    notes,
+    proxyConfig: configOf(inventory),
+  });
+}
+
+/** The shared configuration, parsed; undefined when there is none to read. */
+export function configOf({ proxy: { configMap } }: Inventory): Record<string, unknown> | undefined {
+  return configMap && parseConfig(configMap.text);
 }

@@ -4,6 +4,7 @@ import { planIdOf, verifyPlan } from '../core/fingerprint.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Plan } from '../core/plan.ts';
 import type { RunRecord } from '../core/run-state.ts';
+import { noWayBack } from '../core/way-back.ts';
 import { outsideLines } from '../report/outside-text.ts';
 import { planText } from '../report/plan-text.ts';
 import { realClock } from '../run/clock.ts';
@@ -13,23 +14,22 @@ import { migrate } from '../run/migrate.ts';
 import { ensureNamespace, findRecord, replaceRecord, writeRecord } from '../run/record.ts';
 import { rememberConsent, showForeign } from './consent.ts';
 import { type CommandIo, confirm } from './io.ts';
-import { makePlan, playbookOf, targetOf, type Wishes } from './make-plan.ts';
+import { configOf, makePlan, playbookOf, targetOf, type Wishes } from './make-plan.ts';
 import { type Standing, withNewcomers } from './newcomers.ts';
+import { confirmOneWay, type OneWayOptions, refuseOddNames } from './one-way.ts';
 import { checkFirst } from './preflight.ts';
 import { readPlan } from './read-file.ts';
 import { runAction } from './run-action.ts';
 import { holder, inventoryOf, newRunId, openCluster, originalsOf, type RunOptions, sha256 } from './session.ts';
 import { signals } from './signals.ts';
 
-export interface MigrateOptions extends Wishes {
-  yes?: boolean;
+export interface MigrateOptions extends Wishes, OneWayOptions {
   watcherImage?: string;
 }
 
-interface GoOnOptions {
+interface GoOnOptions extends OneWayOptions {
   to?: string;
   playbook?: string;
-  yes?: boolean;
   watcherImage?: string;
   takeover?: boolean;
 }
@@ -58,6 +58,9 @@ export async function migrateCommand(
       ? outsideLines(plan.playbook, io.width).join('\n')
       : planText(plan, { width: io.width, paint: io.paint });
     if (shown !== '') io.err(shown);
+    const nodes = plan.batches.flatMap(batch => batch.nodes);
+    refuseOddNames(nodes, options);
+    await confirmOneWay(io, nodes, options);
     await confirm(io, cluster.identity, options.yes === true, 'migrate');
     const originals = await originalsOf(cluster, inventory);
     await ensureNamespace(cluster, realClock);
@@ -93,7 +96,7 @@ export async function goOn(io: CommandIo, standing: Standing, options: GoOnOptio
   io.err(`going on with run ${record.run} (to ${record.plan.to})`);
   const own = options.playbook === undefined ? given?.playbook : playbookOf(options);
   showForeign(io, record, own, options.yes === true);
-  const next = await withNewcomers(io, standing);
+  const next = await withNewcomers(io, standing, options);
   await confirm(io, cluster.identity, options.yes === true, 'go on');
   const force = options.takeover === true;
   return holding({ cluster, clock: realClock, record, holder: holder(record.run), force }, async held => {
@@ -116,6 +119,18 @@ async function start(io: CommandIo, started: Started, options: GoOnOptions): Pro
   }
 }
 
+/** Nodes that had a way back when the plan was made, and have none now. */
+function closedWays(plan: Plan, inventory: Inventory): string[] {
+  const facts = { proxy: inventory.proxy, config: configOf(inventory) };
+  return plan.batches
+    .flatMap(batch => batch.nodes)
+    .flatMap(({ name, from, oneWay }) => {
+      const node = inventory.nodes.find(n => n.name === name);
+      const why = node && oneWay === undefined ? noWayBack(node, from, facts) : undefined;
+      return why === undefined ? [] : [`node ${name} has no way back any more (${why})`];
+    });
+}
+
 function refuseStale(plan: Plan, inventory: Inventory): void {
   if (plan.cluster.uid !== inventory.cluster.uid) {
     throw new ProxyctlError(
@@ -125,7 +140,7 @@ function refuseStale(plan: Plan, inventory: Inventory): void {
   }
   if (planIdOf(plan, sha256) !== plan.id)
     throw new ProxyctlError('the plan was edited after it was made; make a new one', EXIT.stalePlan);
-  const changes = verifyPlan(plan, inventory, sha256);
+  const changes = [...verifyPlan(plan, inventory, sha256), ...closedWays(plan, inventory)];
   if (changes.length > 0)
     throw new ProxyctlError(`the plan is stale: ${changes.join('; ')}; make a new one`, EXIT.stalePlan);
 }

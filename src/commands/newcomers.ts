@@ -6,6 +6,8 @@ import type { RunRecord } from '../core/run-state.ts';
 import { count, few } from '../core/words.ts';
 import { escapeText } from '../report/escape.ts';
 import type { CommandIo } from './io.ts';
+import { configOf } from './make-plan.ts';
+import { confirmOneWay, type OneWayOptions } from './one-way.ts';
 import { checkFirst } from './preflight.ts';
 import { sha256 } from './session.ts';
 
@@ -21,9 +23,9 @@ export interface Standing {
  * The record to go on with: further batches for nodes that joined since the plan was made, shown and checked as a new plan is.
  * The same record when there are none, or when a plan file says what to do.
  */
-export async function withNewcomers(io: CommandIo, standing: Standing): Promise<RunRecord> {
+export async function withNewcomers(io: CommandIo, standing: Standing, options: OneWayOptions): Promise<RunRecord> {
   const { cluster, inventory, record, given } = standing;
-  const plan = given ? record.plan : extendPlan(record.plan, inventory, sha256);
+  const plan = given ? record.plan : extendPlan(record.plan, inventory, sha256, configOf(inventory));
   const further = plan.batches.slice(record.plan.batches.length);
   if (further.length === 0) return record;
   const names = new Set(further.flatMap(batch => batch.nodes.map(node => node.name)));
@@ -33,5 +35,10 @@ export async function withNewcomers(io: CommandIo, standing: Standing): Promise<
     const which = few(nodes.map(node => `${node.name} (${node.from})`));
     io.err(`  ${id}: ${escapeText(which)}, exposing ${count(services.length, 'further Service')}`);
   }
+  await confirmOneWay(
+    io,
+    further.flatMap(batch => batch.nodes),
+    options,
+  );
   return { ...record, revision: record.revision + 1, plan };
 }

@@ -6,12 +6,12 @@ import { leaseOf } from '../run/ask-runner.ts';
 import { describeHolder } from '../run/lease.ts';
 import type { CommandIo } from './io.ts';
 import { goOn } from './migrate.ts';
+import type { OneWayOptions } from './one-way.ts';
 import { inventoryOf, openCluster, refuseBlindTakeover, type TakeOver } from './session.ts';
 import { standingRun, unpause } from './steer.ts';
 import { undoStanding } from './undo.ts';
 
-export interface ResumeOptions extends TakeOver {
-  yes?: boolean;
+export interface ResumeOptions extends TakeOver, OneWayOptions {
   watcherImage?: string;
 }
 

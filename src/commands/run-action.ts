@@ -110,6 +110,8 @@ function endingOf(error: unknown, { held, kill }: RunOptions, steering: Steering
   if (held.lost.aborted)
     return { outcome: 'stopped', reason: reasonOf(held.lost.reason), next: "'proxyctl status' tells where it stands" };
   if (error instanceof Halt) return { outcome: error.outcome, reason: error.message, next: GO_ON_OR_BACK };
+  if (error instanceof ProxyctlError && error.exitCode === EXIT.halted)
+    return { outcome: 'halted', reason: error.message, next: GO_ON_OR_BACK };
   const next = "'proxyctl status' tells where it stands, 'proxyctl resume' goes on, 'proxyctl rollback' brings it back";
   if (!kill.aborted) return { outcome: 'failed', reason: reasonOf(error), next };
   return { outcome: 'stopped', reason: `${reasonOf(kill.reason)}; in hand was: ${steering.state}`, next };

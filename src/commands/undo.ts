@@ -1,8 +1,10 @@
 import type { Cluster } from '../core/cluster.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Inventory } from '../core/inventory.ts';
+import type { PlannedNode } from '../core/plan.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { parseConfig } from '../drivers/config-text.ts';
+import { oneWayLines } from '../report/plan-text.ts';
 import { realClock } from '../run/clock.ts';
 import type { Engine } from '../run/engine.ts';
 import { finalize, rollback } from '../run/give-back.ts';
@@ -40,7 +42,7 @@ interface Undo {
 /** What the action does. Throws when it must not begin. */
 function performOf({ action, options }: Undo, record: RunRecord, inventory: Inventory): Perform {
   if (action === 'rollback') {
-    const planned = record.plan.batches.flatMap(b => b.nodes.map(n => n.name));
+    const planned = nodesOf(record).map(n => n.name);
     if (options.node !== undefined && !planned.includes(options.node)) {
       throw new ProxyctlError(
         `node ${options.node} is not in run ${record.run}; its nodes are ${planned.join(', ')}`,
@@ -61,6 +63,10 @@ function performOf({ action, options }: Undo, record: RunRecord, inventory: Inve
     throw new ProxyctlError(message, EXIT.findings);
   }
   return finalize;
+}
+
+function nodesOf({ plan }: RunRecord): PlannedNode[] {
+  return plan.batches.flatMap(batch => batch.nodes);
 }
 
 async function onRecord(undo: Undo): Promise<number> {
@@ -90,6 +96,7 @@ export async function undoStanding(undo: Undo, cluster: Cluster, record: RunReco
   const perform = performOf(undo, record, inventory);
   const what =
     action === 'rollback' ? `roll back ${options.node ?? `run ${record.run}`}` : `finalize run ${record.run}`;
+  if (action === 'rollback') for (const line of oneWayLines(nodesOf(record), io.width)) io.err(line);
   await confirm(io, cluster.identity, options.yes === true, what);
   const image = options.watcherImage ? { watcherImage: options.watcherImage } : {};
   const only = options.node === undefined ? {} : { only: options.node };

@@ -1,6 +1,6 @@
 import { planIdOf } from './fingerprint.ts';
 import type { Inventory } from './inventory.ts';
-import type { Batch, Plan } from './plan.ts';
+import type { Batch, Plan, PlannedNode } from './plan.ts';
 import { planMigration } from './planner.ts';
 import type { Playbook } from './playbook.ts';
 import { type Adjustment, adjustmentText } from './steering.ts';
@@ -73,10 +73,16 @@ function packRest(
   const used = new Set(kept.map(batch => batch.id));
   const batches = more.batches.map(batch => ({
     ...batch,
+    nodes: batch.nodes.map(node => withWayBack(node, rest.get(node.name))),
     id: freeId(used),
     exposedAfter: before + batch.exposedAfter,
   }));
   return { batches: [...kept, ...batches], lost };
+}
+
+/** What was found, and confirmed, of its way back when the plan was made. */
+function withWayBack({ oneWay: _, ...node }: PlannedNode, planned: PlannedNode | undefined): PlannedNode {
+  return planned?.oneWay === undefined ? node : { ...node, oneWay: planned.oneWay };
 }
 
 function freeId(used: Set<string>): string {

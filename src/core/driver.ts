@@ -22,9 +22,15 @@ export interface Runner {
   readonly cluster: Cluster;
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** Says in the journal what is waited for, then polls until `done` gives a value. Throws when `seconds` are over. */
-  waitFor<T>(what: string, seconds: number, done: () => Promise<T | undefined>): Promise<T>;
+  /**
+   * Says in the journal what is waited for, then polls until `done` gives a value. Throws when `seconds` are over, and early
+   * when a pod that it has `seen` will not start.
+   */
+  waitFor<T>(what: string, seconds: number, done: (seen: SeenPod) => Promise<T | undefined>): Promise<T>;
 }
+
+/** Takes a pod that is waited for, as it is now. */
+export type SeenPod = (pod: KubeObject | undefined) => void;
 
 /** One run: its plan and what it found. */
 export interface RunContext extends Runner {
@@ -63,6 +69,8 @@ export interface Driver {
   release(run: RunContext, node: FlipNode): Promise<void>;
   /** The node belongs to its new home; resolves when a pod of that home runs there. */
   handOver(run: RunContext, node: FlipNode): Promise<void>;
+  /** The pod of the warm kube-proxy, or of the node's home, in whatever state; undefined where there is none. */
+  podOf(run: RunContext, node: FlipNode, slot: 'warm' | 'main'): Promise<KubeObject | undefined>;
   /** Whether a pod of the node's home runs there. */
   serves(run: RunContext, node: FlipNode): Promise<boolean>;
   /** The shared configuration says the new mode. After it, undo is a new migration. */

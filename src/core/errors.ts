@@ -26,6 +26,13 @@ export class ProxyctlError extends Error {
   }
 }
 
+/** A pod that is waited for will not start; the message says why. */
+export class PodWillNotStart extends ProxyctlError {
+  constructor(message: string) {
+    super(message, EXIT.halted);
+  }
+}
+
 /** The API server refused a request: 401, 403, 404 on a write, 409, 422 and so on. `status` is the HTTP status. */
 export class ApiError extends ProxyctlError {
   readonly status: number;

@@ -1,14 +1,19 @@
 import { fingerprintOf, planIdOf } from './fingerprint.ts';
 import type { Inventory } from './inventory.ts';
 import type { Batch, Plan } from './plan.ts';
-import { planMigration } from './planner.ts';
+import { type PlanInput, planMigration } from './planner.ts';
 
 /**
  * The plan with further batches for nodes that it does not hold and that can be flipped now: those that joined since, or are
  * Ready by now. The plan itself when there are none. Its own batches stay as they are, so a run under way can go on with it.
  * Services that its batches expose are not counted again, but for the caps of the new batches.
  */
-export function extendPlan(plan: Plan, inventory: Inventory, hash: (text: string) => string): Plan {
+export function extendPlan(
+  plan: Plan,
+  inventory: Inventory,
+  hash: (text: string) => string,
+  proxyConfig?: PlanInput['proxyConfig'],
+): Plan {
   const planned = new Set(plan.batches.flatMap(batch => batch.nodes.map(node => node.name)));
   const { to, playbook, driver } = plan;
   // Nodes of the plan are on their way already, whatever they serve in now; what serves in an unknown mode waits.
@@ -19,11 +24,13 @@ export function extendPlan(plan: Plan, inventory: Inventory, hash: (text: string
   delete order.canary;
   const more = planMigration({
     inventory: { ...inventory, nodes },
-    playbook: { ...playbook, order },
+    // The way back was proven, or is to be, on a node of the plan.
+    playbook: { ...playbook, order, rehearse: 'none' },
     to,
     driver,
     madeAt: inventory.takenAt,
     hash,
+    proxyConfig,
   });
   if (more.batches.length === 0) return plan;
   const batches = [...plan.batches, ...further(plan, more.batches)];

@@ -100,6 +100,15 @@ export const RunEvent = z.discriminatedUnion('event', [
     proxySeconds: z.number(),
   }),
   z.object({ ...at, event: z.literal('node-back'), batch: z.string(), node: z.string(), mode: ModeSchema }),
+  /** The node is brought back to see whether that works; `seconds` is what the way back took. */
+  z.object({ ...at, event: z.literal('rehearsal-started'), batch: z.string(), node: z.string() }),
+  z.object({
+    ...at,
+    event: z.literal('rehearsal-done'),
+    batch: z.string(),
+    node: z.string(),
+    seconds: z.number(),
+  }),
   z.object({ ...at, event: z.literal('note'), text: z.string() }),
   /** What an operator wanted of the run, from wherever; `at` by their clock. */
   z.object({

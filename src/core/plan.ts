@@ -11,6 +11,8 @@ export const PlannedNode = z.strictObject({
   from: ModeSchema,
   /** Why it stands where it stands, in a few words: `canary`, `smallest new exposure`, `control plane last` ... */
   why: z.string(),
+  /** Why it cannot be brought back to what it is now; such a node is flipped only when it was confirmed by name. */
+  oneWay: z.string().optional(),
 });
 export type PlannedNode = z.infer<typeof PlannedNode>;
 
@@ -23,6 +25,8 @@ export const Batch = z.strictObject({
   services: z.array(z.string()),
   /** Services exposed once this batch is done. */
   exposedAfter: z.number(),
+  /** Node that goes back and flips again, to prove the way back, before the next batch. */
+  rehearses: z.string().optional(),
   /** One node alone exposes more than the cap. */
   overCap: z.boolean(),
   /** Seconds, an estimate. */

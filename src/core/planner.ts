@@ -9,6 +9,7 @@ import { lowerBound } from './lower-bound.ts';
 import { isMode, type Mode } from './mode.ts';
 import { type Batch, PLAN_VERSION, type Plan, type PlannedNode } from './plan.ts';
 import type { Playbook } from './playbook.ts';
+import { noWayBack } from './way-back.ts';
 import { count, few } from './words.ts';
 
 export interface PlanInput {
@@ -25,6 +26,8 @@ export interface PlanInput {
   hash: (text: string) => string;
   /** Notes to carry along, e.g. on options of the configuration. */
   notes?: readonly string[] | undefined;
+  /** The shared KubeProxyConfiguration, parsed: it tells of ways back that are none. */
+  proxyConfig?: Readonly<Record<string, unknown>> | undefined;
   /** Nodes that a run has flipped already: what they expose is not counted again, and no canary goes first. */
   begun?: ReadonlySet<string> | undefined;
 }
@@ -55,6 +58,7 @@ export function planMigration(input: PlanInput): Plan {
     canary: canary.name,
   };
   const packed = packBatches(packing);
+  const batches = describeBatches(packed, chosen, reach, input, playbook, canary);
   const plan: Omit<Plan, 'id'> = {
     kind: 'Plan',
     version: PLAN_VERSION,
@@ -64,7 +68,7 @@ export function planMigration(input: PlanInput): Plan {
     to,
     families: familiesOf(inventory),
     playbook,
-    batches: describeBatches(packed, chosen, reach, input, playbook, canary),
+    batches,
     skipped,
     everywhere: [...reach.everywhere],
     lowerBound: lowerBound(
@@ -72,7 +76,13 @@ export function planMigration(input: PlanInput): Plan {
       packed.slice(1).some(batch => batch.overCap),
     ),
     exposure: reach.description,
-    notes: [...(input.notes ?? []), ...notes, ...canary.notes, ...orderNotes(inventory, playbook, chosen, reach)],
+    notes: [
+      ...(input.notes ?? []),
+      ...notes,
+      ...canary.notes,
+      ...rehearsalNotes(batches),
+      ...orderNotes(inventory, playbook, chosen, reach),
+    ],
     fingerprint: fingerprintOf(inventory),
   };
   return { ...plan, id: planIdOf(plan, input.hash) };
@@ -179,7 +189,7 @@ function describeBatches(
   packed: readonly PackedBatch[],
   chosen: readonly Chosen[],
   reach: Reach,
-  { inventory, to }: PlanInput,
+  { inventory, to, proxyConfig }: PlanInput,
   playbook: Playbook,
   canary: { name: string | undefined; why: string },
 ): Batch[] {
@@ -192,20 +202,42 @@ function describeBatches(
     const services = batch.groups.flatMap(group => reach.groups[group]?.services ?? []);
     const isCanary = position === 0 && canary.name !== undefined;
     if (isCanary) services.push(...reach.everywhere);
+    const rehearses = isCanary && playbook.rehearse === 'canary' ? canary.name : undefined;
     services.sort();
     exposedAfter += services.length;
     let estimate = 0;
     const nodes = batch.nodes.map(({ candidate, fresh }): PlannedNode => {
       const entry = byName.get(candidate.name);
       if (!entry) throw new Error(`node ${candidate.name} was packed and not chosen`);
-      estimate += nodeSeconds({ from: entry.from, to, services: proxied.length, endpoints, soak, drain });
+      const load = { services: proxied.length, endpoints, soak, drain };
+      const there = nodeSeconds({ ...load, from: entry.from, to });
+      estimate += there;
+      if (rehearses) estimate += nodeSeconds({ ...load, from: to, to: entry.from }) + there;
       const why = isCanary ? canary.why : reasonFor(candidate, fresh, batch.overCap);
-      return { name: candidate.name, uid: entry.node.uid, from: entry.from, why };
+      const oneWay = noWayBack(entry.node, entry.from, { proxy: inventory.proxy, config: proxyConfig });
+      const node = { name: candidate.name, uid: entry.node.uid, from: entry.from, why };
+      return oneWay === undefined ? node : { ...node, oneWay };
     });
     const namespaces = [...new Set(services.map(service => service.slice(0, service.indexOf('/'))))].sort();
     const id = `batch-${position + 1}`;
-    return { id, nodes, namespaces, services, exposedAfter, overCap: batch.overCap, estimate: Math.round(estimate) };
+    return {
+      id,
+      nodes,
+      namespaces,
+      services,
+      exposedAfter,
+      ...(rehearses === undefined ? {} : { rehearses }),
+      overCap: batch.overCap,
+      estimate: Math.round(estimate),
+    };
   });
+}
+
+function rehearsalNotes(batches: readonly Batch[]): string[] {
+  const rehearsing = batches.find(batch => batch.rehearses !== undefined);
+  const [node] = rehearsing?.nodes ?? [];
+  if (!node?.oneWay) return [];
+  return [`the way back is rehearsed on ${node.name}, which has none: name another node in order.canary`];
 }
 
 function reasonFor(candidate: Candidate, fresh: number, overCap: boolean): string {

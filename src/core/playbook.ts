@@ -31,6 +31,8 @@ export const Playbook = z.strictObject({
       exclude: z.array(z.string()).default([]),
     })
     .prefault({}),
+  /** `canary`: the first node is flipped, brought back and flipped again, each behind all gates, before the next batch. */
+  rehearse: z.enum(['none', 'canary']).default('none'),
   exposure: z
     .strictObject({
       /** Namespaces that call Services of other namespaces: `{shop: [payments]}`. */

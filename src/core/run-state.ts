@@ -52,6 +52,8 @@ export const RunRecord = z.strictObject({
   startedAt: z.iso.datetime(),
   /** Adjustments that the plan holds, with the id of the plan before. */
   adjusted: z.array(z.strictObject({ by: z.string(), at: z.iso.datetime(), was: z.string() })).optional(),
+  /** The node on which the way back was proven, and when. */
+  rehearsed: z.strictObject({ node: z.string(), at: z.iso.datetime() }).optional(),
   plan: Plan,
   originals: z.strictObject({
     daemonSet: object,

@@ -73,6 +73,8 @@ export interface RunStatus {
     readonly startedAt: string;
     readonly holder: string;
     readonly doing?: Doing;
+    /** The node on which the way back is rehearsed, and when it was proven. */
+    readonly rehearsal?: { readonly node: string; readonly provenAt?: string };
   };
   /** The mode in kube-proxy's shared configuration. */
   readonly shared?: Mode;
@@ -111,13 +113,26 @@ export function statusOf(facts: StatusFacts): RunStatus {
     cluster: inventory.cluster,
     ...(record
       ? {
-          run: { id: record.run, to: record.plan.to, startedAt: record.startedAt, holder, ...(doing ? { doing } : {}) },
+          run: {
+            id: record.run,
+            to: record.plan.to,
+            startedAt: record.startedAt,
+            holder,
+            ...(doing ? { doing } : {}),
+            ...rehearsalOf(record),
+          },
         }
       : {}),
     ...(shared ? { shared } : {}),
     nodes,
     unfit: [...ofCluster(facts, nodes), ...folded(nodes)],
   };
+}
+
+function rehearsalOf({ plan, rehearsed }: RunRecord): Pick<NonNullable<RunStatus['run']>, 'rehearsal'> {
+  if (rehearsed) return { rehearsal: { node: rehearsed.node, provenAt: rehearsed.at } };
+  const node = plan.batches.find(batch => batch.rehearses !== undefined)?.rehearses;
+  return node === undefined ? {} : { rehearsal: { node } };
 }
 
 class Reader {

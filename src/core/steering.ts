@@ -95,7 +95,11 @@ export function stateLine(line: StateLine, event: RunEvent): StateLine {
     case 'batch-started':
       return next(event.batch, 'begins');
     case 'step-intended':
-      return next(`${event.batch} ${event.node}`, event.step);
+      return next(placeOf(line.where, `${event.batch} ${event.node}`), event.step);
+    case 'rehearsal-started':
+      return next(`${event.batch} ${event.node}${REHEARSED}`, 'begins');
+    case 'rehearsal-done':
+      return next(event.batch, `${event.node} is proven to have a way back`);
     case 'waiting':
       return next(line.where, `${stepOf(line.text)}waits for ${event.for}`);
     case 'node-done':
@@ -106,6 +110,13 @@ export function stateLine(line: StateLine, event: RunEvent): StateLine {
     default:
       return line;
   }
+}
+
+const REHEARSED = ' (way back, rehearsed)';
+
+/** A node stays marked until its way back is done. */
+function placeOf(where: string, node: string): string {
+  return where === node + REHEARSED ? where : node;
 }
 
 /** The step in hand stays in front of what it waits for. */

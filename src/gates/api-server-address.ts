@@ -1,4 +1,4 @@
-import { defineGate, type Finding } from '../core/gate.ts';
+import { defineGate, type Finding, type Look } from '../core/gate.ts';
 import { serviceKey } from '../core/inventory.ts';
 
 /** A kube-proxy that reaches the API only through its own rules cannot come back once they are gone. */
@@ -9,12 +9,16 @@ export const apiServerAddress = defineGate({
   moments: ['preflight'],
   observe(look) {
     const server = look.inventory.proxy.configMap?.apiServer;
-    return { server, host: server === undefined ? undefined : hostOf(server) };
+    const flags = look.inventory.proxy.daemonSet?.flags ?? [];
+    const inCluster = isInCluster(look.proxyConfig) && !flags.some(flag => /^--master\b/.test(flag));
+    return { server, host: server === undefined ? undefined : hostOf(server), inCluster };
   },
-  judge({ server, host }, look) {
+  judge({ server, host, inCluster }, look) {
     const subject = 'kubeconfig of kube-proxy';
     const summary = `by ${host}`;
     const say = (level: Finding['level'], message: string) => ({ findings: [{ level, subject, message }], summary });
+    if (inCluster)
+      return say('error', 'there is none (clientConnection.kubeconfig), so it asks the Service that it serves itself');
     if (server === undefined)
       return say('inconclusive', 'is not in the ConfigMap, so the address of the API server is not known');
     if (host === undefined) return say('inconclusive', `server '${server}' is no address`);
@@ -33,6 +37,15 @@ export const apiServerAddress = defineGate({
     return { findings: [], summary };
   },
 });
+
+/** Without a kubeconfig kube-proxy takes the address that every pod is given: that of the Service default/kubernetes. */
+function isInCluster(config: Look['proxyConfig']): boolean {
+  const connection = config?.clientConnection;
+  if (!config) return false;
+  const path =
+    typeof connection === 'object' && connection !== null ? Reflect.get(connection, 'kubeconfig') : undefined;
+  return path === undefined || path === null || path === '';
+}
 
 function hostOf(server: string): string | undefined {
   if (!URL.canParse(server)) return undefined;

@@ -10,7 +10,11 @@ export const externalIPs = defineGate({
   hint: 'to ipvs: set ipvs.strictARP: true first; from ipvs: see that routes or a load balancer lead to the addresses',
   moments: ['preflight'],
   observe(look) {
+    const nodes = look.inventory.nodes.flatMap(({ name, internalIPs, externalIPs }) =>
+      [...internalIPs, ...externalIPs].map(address => [address, name] as const),
+    );
     return {
+      nodes: new Map(nodes),
       strictARP: /^\s*strictARP:\s*true\b/m.test(look.inventory.proxy.configMap?.text ?? ''),
       services: look.inventory.services
         .filter(s => s.proxied && s.externalIPs.length + s.loadBalancerIPs.length > 0)
@@ -21,9 +25,17 @@ export const externalIPs = defineGate({
         })),
     };
   },
-  judge({ strictARP, services }, look) {
+  judge({ nodes, strictARP, services }, look) {
     const findings = services.flatMap(({ key, external, addresses }): Finding[] => {
       const subject = `service ${key}`;
+      const taken = addresses.filter(address => nodes.has(address));
+      if (look.to === 'ipvs' && taken.length > 0) {
+        const owners = few(taken.map(address => `${address} (${nodes.get(address)})`));
+        const message = `has addresses of nodes: ${owners}; every node takes them for its own, and reaches those nodes no more`;
+        const fix =
+          'take node addresses out of externalIPs and load balancer addresses; no mode brings such a node back by itself';
+        return [{ level: 'error', subject, message, fix }];
+      }
       if (look.to === 'ipvs' && !strictARP) {
         const message = `every node will answer ARP for ${few(addresses)}, since ipvs.strictARP is not set`;
         return [{ level: 'error', subject, message }];

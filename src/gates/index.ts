@@ -29,6 +29,7 @@ import { residue } from './residue.ts';
 import { serviceProbes } from './service-probes.ts';
 import { sessionAffinity } from './session-affinity.ts';
 import { sourceRanges } from './source-ranges.ts';
+import { wayBack } from './way-back.ts';
 import { workloads } from './workloads.ts';
 
 /** Every gate, in the order in which reports name them. */
@@ -42,6 +43,7 @@ export const GATES: readonly Gate[] = [
   nodesReady,
   nodeHealth,
   mixedMode,
+  wayBack,
   apiServerAddress,
   configOptions,
   nodePortAddresses,

@@ -1,5 +1,6 @@
 import { nodesInScope } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look } from '../core/gate.ts';
+import { imageVersion } from '../core/image-version.ts';
 import { atLeast, MODE_NEEDS, type Mode, majorMinor } from '../core/mode.ts';
 
 /** Kubernetes 1.35 warns when kube-proxy starts in mode ipvs: KEP-5495. */
@@ -39,12 +40,6 @@ export const kubernetesVersion = defineGate({
     return { findings, summary: `Kubernetes ${server}, ${image ?? 'no kube-proxy image'}` };
   },
 });
-
-/** Version in an image's tag, `registry:5000/kube-proxy:v1.36.3@sha256:...` included; undefined where the tag says none. */
-function imageVersion(image: string): [number, number] | undefined {
-  const tag = /:([^:/@]+)(?:@|$)/.exec(image.replace(/@.*$/, ''))?.[1];
-  return tag === undefined ? undefined : majorMinor(tag);
-}
 
 function ofMode(version: readonly [number, number], mode: Mode, subject: string, what: string): Finding[] {
   const needs = MODE_NEEDS[mode];

@@ -1,8 +1,8 @@
 import { nodesInScope } from '../core/evidence.ts';
 import { defineGate, type Finding } from '../core/gate.ts';
+import { lacksIptables } from '../core/way-back.ts';
 import { count } from '../core/words.ts';
 
-const ENTERPRISE_10 = /(Red Hat Enterprise Linux|AlmaLinux|Rocky Linux|CentOS Stream|Oracle Linux)\D*10(\.\d+)?\b/;
 /** Systems whose nft writes what the nft 1.0 in kube-proxy images before 1.37 cannot read: kubernetes issue 136786. */
 const NEW_NFT = /(Fedora\D*4[3-9]|(Red Hat Enterprise Linux|AlmaLinux|Rocky Linux)\D*10\.[1-9]|Bottlerocket)/;
 
@@ -15,7 +15,7 @@ export const nodeOs = defineGate({
   judge(nodes, look) {
     const findings = nodes.flatMap((node): Finding[] => {
       const subject = `node ${node.name}`;
-      if (look.to !== 'nftables' && ENTERPRISE_10.test(node.osImage)) {
+      if (look.to !== 'nftables' && lacksIptables(node.osImage)) {
         return [
           {
             level: 'error',

@@ -1,4 +1,4 @@
-import type { Batch, Plan } from '../core/plan.ts';
+import type { Batch, Plan, PlannedNode } from '../core/plan.ts';
 import { count, few } from '../core/words.ts';
 import { escapeText } from './escape.ts';
 import { duration, hang } from './layout.ts';
@@ -51,10 +51,15 @@ function head(plan: Plan, width: number, paint: Painter): string[] {
     ...title,
     ...row('cluster', `${cluster.context} (${cluster.server}), Kubernetes ${cluster.kubernetes}`, width),
     ...row('made', `${plan.madeAt}, driver ${plan.driver}`, width),
-    ...row('nodes', `${nodes} to flip, ${plan.skipped.length} left alone`, width),
+    ...row('nodes', `${nodes} to flip, ${plan.skipped.length} left alone${withoutWayBack(batches)}`, width),
     ...row('Services', `${exposed} exposed in the end`, width),
     ...row('a batch', `at most ${caps.join(', ')}; Services count when they are exposed first`, width),
   ];
+}
+
+function withoutWayBack(batches: readonly Batch[]): string {
+  const doors = batches.flatMap(batch => batch.nodes).filter(node => node.oneWay !== undefined);
+  return doors.length === 0 ? '' : `; ${count(doors.length, 'node')} without a way back`;
 }
 
 function table(plan: Plan, width: number, paint: Painter): string[] {
@@ -82,13 +87,28 @@ function batchRows(batch: Batch, cap: number, width: number, paint: Painter): st
   if (batch.overCap) rows.push(INDENT + paint.doubt(`over the cap of ${cap}: one node alone exposes more`));
   const reasons = few([...new Set(batch.nodes.map(node => node.why))], 2);
   rows.push(...row('', `${namesOf(batch.nodes)} (${reasons})`, width));
+  if (batch.rehearses !== undefined)
+    rows.push(...row('', `rehearses the way back: ${batch.rehearses} flips, goes back and flips again`, width));
   const first = batch.namespaces.length === 0 ? 'nothing new' : few(batch.namespaces, NAMESPACES_SHOWN);
   rows.push(...row('', `exposes ${first}`, width).map(line => paint.faint(line)));
   return rows;
 }
 
+/** The nodes that cannot be brought back, by reason. */
+export function oneWayLines(nodes: readonly PlannedNode[], width: number): string[] {
+  const byReason = Map.groupBy(
+    nodes.filter(node => node.oneWay !== undefined),
+    node => node.oneWay,
+  );
+  return [...byReason].flatMap(([why, members]) =>
+    hang('no way back: ', escapeText(`${namesOf(members)}: ${why}`), width),
+  );
+}
+
 function besides(plan: Plan, width: number, paint: Painter): string[] {
   const lines: string[] = [];
+  const nodes = plan.batches.flatMap(batch => batch.nodes);
+  lines.push(...oneWayLines(nodes, width).map(line => paint.bad(line)));
   const byReason = Map.groupBy(plan.skipped, node => node.why);
   for (const [why, nodes] of byReason) {
     lines.push(...hang('left alone: ', escapeText(`${namesOf(nodes)}: ${why}`), width));

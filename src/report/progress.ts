@@ -147,7 +147,7 @@ interface RowsOptions {
 /** The rows of one action and what the journal makes of them. */
 class Rows {
   private readonly lead: Row;
-  private readonly batches = new Map<string, { row: Row; nodes: number; done: number; isDone: boolean }>();
+  private readonly batches = new Map<string, { row: Row; done: Set<string>; isDone: boolean }>();
   private readonly finished: Promise<unknown>;
   private readonly options: RowsOptions;
   private readonly opened: Opened;
@@ -167,7 +167,7 @@ class Rows {
     for (const [index, b] of action === 'migrate' ? batches.entries() : []) {
       const size = `${count(b.nodes.length, 'node')}, ${count(b.services, 'new Service')}`;
       const row = new Row(`${b.id} (${index + 1} of ${batches.length}): ${size}`);
-      this.batches.set(b.id, { row, nodes: b.nodes.length, done: 0, isDone: false });
+      this.batches.set(b.id, { row, done: new Set<string>(), isDone: false });
     }
     // A failing display is no reason to end a run: it is said at the end.
     const rows = [this.lead, ...[...this.batches.values()].map(b => b.row)];
@@ -249,9 +249,14 @@ class Rows {
         current.say(eventText(event) ?? '');
         break;
       case 'node-done':
-        this.done(event.batch);
+        this.done(event.batch, event.node);
+        break;
+      case 'rehearsal-started':
+      case 'rehearsal-done':
+        current.say(eventText(event) ?? '');
         break;
       case 'node-back':
+        this.batches.get(event.batch)?.done.delete(event.node);
         this.back += 1;
         current.count(`, ${this.back} back`);
         break;
@@ -269,11 +274,11 @@ class Rows {
     batch.row.end();
   }
 
-  private done(id: string): void {
+  private done(id: string, node: string): void {
     const batch = this.batches.get(id);
     if (!batch) return;
-    batch.done += 1;
-    batch.row.count(`, ${batch.done} done`);
+    batch.done.add(node);
+    batch.row.count(`, ${batch.done.size} done`);
   }
 
   private close(): void {

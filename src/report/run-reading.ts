@@ -18,6 +18,8 @@ export interface RunReading {
   readonly exposing: number;
   readonly flipped: ReadonlySet<string>;
   readonly returned: ReadonlySet<string>;
+  /** The way back that was rehearsed; without `seconds` it was begun and not proven. */
+  readonly rehearsal: { readonly node: string; readonly seconds?: number } | undefined;
   readonly attempts: number;
   readonly failed: number;
   readonly kinds: KindTallies;
@@ -41,6 +43,7 @@ export function readRun(events: readonly RunEvent[]): RunReading {
   let opened: Opened | undefined;
   let closed: RunReading['closed'];
   let openBatch: string | undefined;
+  let rehearsal: RunReading['rehearsal'];
   for (const event of events) {
     switch (event.event) {
       case 'run-opened':
@@ -71,6 +74,12 @@ export function readRun(events: readonly RunEvent[]): RunReading {
         flipped.delete(event.node);
         returned.add(event.node);
         break;
+      case 'rehearsal-started':
+        rehearsal = { node: event.node };
+        break;
+      case 'rehearsal-done':
+        rehearsal = { node: event.node, seconds: event.seconds };
+        break;
       case 'note':
         notes.push(event.text);
         break;
@@ -93,6 +102,7 @@ export function readRun(events: readonly RunEvent[]): RunReading {
     exposing,
     flipped,
     returned,
+    rehearsal,
     gates,
     notes,
     kinds,

@@ -44,6 +44,10 @@ export function eventText(event: RunEvent): string | undefined {
       return `${event.node}: kube-proxy started anew in mode ${event.mode} in ${duration(event.seconds)}`;
     case 'node-back':
       return `${event.batch} ${event.node}: back in mode ${event.mode}`;
+    case 'rehearsal-started':
+      return `${event.batch} ${event.node}: goes back, to prove the way back before any other node`;
+    case 'rehearsal-done':
+      return `${event.batch} ${event.node}: the way back is proven, in ${duration(event.seconds)}`;
     case 'note':
       return event.text;
     case 'steered':
@@ -115,6 +119,7 @@ export function summaryText(events: readonly RunEvent[]): string {
     if (opened.batches.length > 0) row('batches', batchesText(reading, opened.batches.length));
     row('Services', exposedText(reading));
     row('nodes', `${reading.flipped.size} flipped, ${reading.returned.size} returned`);
+    if (reading.rehearsal) row('way back', rehearsalText(reading.rehearsal));
     row('probed', tallyText(reading, reading.kinds));
   }
   for (const gate of reading.gates.slice(-MOST_GATES)) {
@@ -141,6 +146,10 @@ function fixesOf(gates: readonly GateEvent[]): Set<string> {
 
 function batchesText({ batches, openBatch }: RunReading, all: number): string {
   return `${batches.size} of ${all} done${openBatch === undefined ? '' : `, ${openBatch} under way`}`;
+}
+
+function rehearsalText({ node, seconds }: NonNullable<RunReading['rehearsal']>): string {
+  return seconds === undefined ? `not proven on ${node}` : `proven on ${node}, in ${duration(seconds)}`;
 }
 
 function exposedText({ opened, closed, exposed, exposing }: RunReading): string {

@@ -33,6 +33,8 @@ export function statusText(status: RunStatus, { painter = makePainter(false), wi
     row('runner', run.holder === '' ? 'nobody: the run stands still' : run.holder);
     const { doing } = run;
     if (doing) row(run.holder === '' ? 'said last' : 'doing', `${doing.action}: ${doing.text}, since ${doing.since}`);
+    const { rehearsal } = run;
+    if (rehearsal) row('way back', wayBackText(rehearsal));
     const batches = Map.groupBy(nodes, n => n.batch ?? '');
     for (const [batch, members] of inOrder(batches)) if (batch !== '') row(batch, batchText(members, run.to));
     const outside = batches.get('') ?? [];
@@ -52,6 +54,12 @@ function inOrder<Members>(batches: ReadonlyMap<string, Members>): [string, Membe
 function byMode(nodes: readonly StatusNode[]): string {
   const modes = [...Map.groupBy(nodes, n => n.mode)].sort((a, b) => b[1].length - a[1].length);
   return modes.map(([mode, members]) => `${members.length} ${mode}`).join(', ') || 'none';
+}
+
+function wayBackText({ node, provenAt }: { node: string; provenAt?: string }): string {
+  return provenAt === undefined
+    ? `not proven yet; rehearsed on ${node} before the next batch`
+    : `proven on ${node} at ${provenAt}`;
 }
 
 /** A step that was intended and is not `done` may have begun, so its node is between two modes. */

@@ -1,7 +1,8 @@
 // What every action of a run shares: who we are, what we drive, where we write down what we do.
 import type { Clock } from '../core/clock.ts';
-import type { Driver, RunContext, Runner } from '../core/driver.ts';
-import { EXIT, ProxyctlError } from '../core/errors.ts';
+import type { KubeObject } from '../core/cluster.ts';
+import type { Driver, RunContext, Runner, SeenPod } from '../core/driver.ts';
+import { EXIT, PodWillNotStart, ProxyctlError } from '../core/errors.ts';
 import type { Reach } from '../core/exposure.ts';
 import type { Finding, ForcedChange, Gate, Judgement, Look, Moment, NodeInFlip, Scope } from '../core/gate.ts';
 import type { Inventory } from '../core/inventory.ts';
@@ -12,6 +13,7 @@ import type { RunRecord } from '../core/run-state.ts';
 import type { ServiceTruth } from '../core/service-truth.ts';
 import type { Adjustment } from '../core/steering.ts';
 import { askGates, Patience, type Standing } from './ask-gates.ts';
+import { POD_LOOK_MS, Troubles } from './troubles.ts';
 
 export const POLL_MS = 200;
 /** Gates are asked again so that asking takes a tenth of the time, and at the latest after this: lists of large clusters are dear. */
@@ -111,17 +113,22 @@ export function waiter(
   advice = "see 'proxyctl status', then 'proxyctl rollback'",
 ): Runner['waitFor'] {
   return async (what, seconds, done) => {
+    const troubles = new Troubles();
+    const seen: SeenPod = pod => troubles.see(pod, clock.monotonic());
     let end = clock.monotonic() + seconds * 1000;
     let said = false;
     for (;;) {
       signal.throwIfAborted();
-      const value = await done();
+      const value = await done(seen);
       if (value !== undefined) return value;
-      if (clock.monotonic() > end) {
-        throw new ProxyctlError(`waited ${seconds} s for ${what}; ${advice}`, EXIT.halted);
-      }
+      const now = clock.monotonic();
+      const because = troubles.text === undefined ? '' : `: ${troubles.text}`;
+      if (now > end) throw new ProxyctlError(`waited ${seconds} s for ${what}${because}; ${advice}`, EXIT.halted);
+      if (troubles.isHopeless(now)) throw new PodWillNotStart(`gave up waiting for ${what}${because}; ${advice}`);
       if (!said) journal.append({ event: 'waiting', for: what });
       said = true;
+      const news = troubles.news(now);
+      if (news !== undefined) journal.append({ event: 'waiting', for: `${what}: ${news}` });
       if (await stoodStill(clock, POLL_MS, signal)) end = clock.monotonic() + seconds * 1000;
     }
   };
@@ -175,6 +182,8 @@ export interface JudgeOptions {
   /** Seconds that an inconclusive one may last. */
   patience: number;
   node?: string;
+  /** The pod that the gates wait for: when it will not start, nobody waits for them any more. */
+  pod?: () => Promise<KubeObject | undefined>;
   /** Nobody is harmed when the wait ends because the run is to stop. */
   stoppable?: boolean;
 }
@@ -185,6 +194,7 @@ export async function judgeUntilPassed(engine: Judging, options: JudgeOptions): 
   const begun = clock.monotonic();
   const standing: Standing = new Map();
   let patience = new Patience(options, options.look().playbook, begun);
+  const troubles = new PodLooks(options.pod);
   let redSince: number | undefined;
   let saidAt = begun;
   for (;;) {
@@ -197,11 +207,16 @@ export async function judgeUntilPassed(engine: Judging, options: JudgeOptions): 
     const red = open.some(j => j.verdict === 'fail');
     redSince = red ? (redSince ?? now) : undefined;
     const settled = redSince !== undefined && now - redSince >= options.settle * 1000 && !waitsForStart(open);
-    if (settled || patience.isOver(open, now)) throw new Red(record(engine, options, judgements), options.moment);
+    const hopeless = await troubles.look(now);
+    if (settled || hopeless || patience.isOver(open, now))
+      throw new Red(
+        record(engine, options, [...judgements, ...(hopeless ? [notStarting(hopeless, options)] : [])]),
+        options.moment,
+      );
     if (now - saidAt >= SAY_MS) {
       saidAt = now;
       const node = options.node === undefined ? {} : { node: options.node };
-      engine.journal.append({ event: 'waiting', ...node, for: firstOf(open, options.node) });
+      engine.journal.append({ event: 'waiting', ...node, for: troubles.text ?? firstOf(open, options.node) });
     }
     if (options.stoppable) stopPoint(engine);
     const pause = Math.min(Math.max(POLL_MS, 9 * (now - asked)), LONGEST_PAUSE_MS);
@@ -210,6 +225,40 @@ export async function judgeUntilPassed(engine: Judging, options: JudgeOptions): 
       redSince = undefined;
     }
   }
+}
+
+/** Looks at the pod that gates wait for, now and then. */
+class PodLooks {
+  private readonly troubles = new Troubles();
+  private readonly pod: JudgeOptions['pod'];
+  private lookedAt = Number.NEGATIVE_INFINITY;
+
+  constructor(pod: JudgeOptions['pod']) {
+    this.pod = pod;
+  }
+
+  get text(): string | undefined {
+    return this.troubles.text;
+  }
+
+  /** Why it will not start, once that is so. */
+  async look(now: number): Promise<string | undefined> {
+    if (!this.pod || now - this.lookedAt < POD_LOOK_MS) return undefined;
+    this.lookedAt = now;
+    this.troubles.see(await this.pod(), now);
+    return this.troubles.isHopeless(now) ? this.troubles.text : undefined;
+  }
+}
+
+function notStarting(message: string, { node }: JudgeOptions): Judgement {
+  return {
+    gate: 'node-health',
+    title: 'The kube-proxy that is waited for starts',
+    hint: "'kubectl describe pod' and the log of the pod before it ended tell why",
+    verdict: 'fail',
+    findings: [{ level: 'error', subject: `node ${node}`, message: `kube-proxy will not serve: ${message}` }],
+    summary: '',
+  };
 }
 
 /** What stands in the way first, for the state line. */

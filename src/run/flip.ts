@@ -23,6 +23,8 @@ import { type Sweeping, startSweep } from './sweeper.ts';
 
 /** Complete probe rounds of each vantage that make a baseline. */
 const BASELINE_ROUNDS = 2;
+/** On the way back a watcher on the pod network is waited for no longer than that. */
+const POD_SECONDS = 30;
 /** Gates that kept a node waiting for longer than that, ms, saw times that are no baseline. */
 const LONG_WAIT_MS = 10_000;
 /** How soon a changed soak is heeded. */
@@ -33,8 +35,8 @@ export interface Flip {
   readonly node: FlipNode;
   readonly batch: string;
   readonly watch: NodeWatch;
-  /** On the way back red gates are reported, not obeyed: red is why it runs. */
-  readonly direction: 'forward' | 'back';
+  /** On the way back red gates are reported, not obeyed: red is why it runs. A rehearsed way back obeys all of them. */
+  readonly direction: 'forward' | 'back' | 'rehearsed back';
   /** A run that ended within this flip goes on: what stands there now is not what stood before it. */
   readonly resumed: boolean;
   /** Called once the node's own kube-proxy has gone: time to start the watchers of the next node. */
@@ -68,14 +70,15 @@ export async function flipNode(given: Flip): Promise<void> {
   try {
     const asked = await step(flip, 'warm', async () => {
       await driver.mark(run, node, 'warm');
+      const asked = watch.now();
       // One that runs already is believed, however old its process is.
-      return (await driver.warm(run, node)) === 'running' ? undefined : watch.now();
+      return (await driver.warm(run, node)) === 'running' ? undefined : asked;
     });
     await step(flip, 'prove', () => proveBeside(flip, asked));
     if (asked !== undefined) times.proxy += watch.startSeconds('warm', asked);
     safePoint(flip);
   } catch (error) {
-    if (flip.direction === 'forward' && !run.signal.aborted) await abort(flip);
+    if (flip.direction !== 'back' && !run.signal.aborted) await abort(flip);
     throw error;
   }
   const alone = sharesChains(node.from, node.to);
@@ -105,7 +108,7 @@ async function settled(flip: Flip, times: Times, settle: () => Promise<void>): P
   try {
     await settle();
   } catch (error) {
-    if (flip.direction === 'back' || run.signal.aborted || error instanceof Halt) throw error;
+    if (flip.direction !== 'forward' || run.signal.aborted || error instanceof Halt) throw error;
     if (error instanceof Red && onRedOf(error.judgements, run.plan.playbook) === 'halt') throw error;
     await back(flip);
     throw error;
@@ -132,7 +135,7 @@ async function settleIn(flip: Flipping, times: Times, sweeping: Sweeping | undef
 
 async function verify(flip: Flipping, asked: number | undefined): Promise<void> {
   await step(flip, 'verify', () => gates(flip, 'after-node', 'main', asked));
-  if (flip.direction === 'forward') await soak(await changed(flip), asked);
+  if (flip.direction !== 'back') await soak(await changed(flip), asked);
 }
 
 /** The warm kube-proxy serves. Beside an old one that writes the same chains, what stands in them now says nothing of later. */
@@ -141,7 +144,7 @@ async function prove(flip: Flipping, asked: number | undefined, where: 'beside t
   const blind = where === 'beside the old one' && sharesChains(flip.node.from, flip.node.to);
   const chosen = blind ? asking.gates.filter(gate => gate.id !== 'kernel-rules') : asking.gates;
   // While the old kube-proxy still serves there is no need to wait for what nobody wants any more.
-  const stoppable = flip.direction === 'forward' && where === 'beside the old one';
+  const stoppable = flip.direction !== 'back' && where === 'beside the old one';
   await judgeUntilPassed(flip.engine, { ...asking, gates: chosen, stoppable });
 }
 
@@ -153,8 +156,9 @@ async function proveBeside(flip: Flipping, asked: number | undefined): Promise<v
   } catch (error) {
     if (!(error instanceof Red) || asked !== undefined) throw error;
     await engine.driver.cool(engine.run, node);
+    const again = watch.now();
     await engine.driver.warm(engine.run, node);
-    await prove(flip, watch.now(), 'beside the old one');
+    await prove(flip, again, 'beside the old one');
   }
 }
 
@@ -165,8 +169,8 @@ async function proveAlone(flip: Flipping, times: Times): Promise<void> {
     const cooled = engine.run.clock.monotonic();
     await engine.driver.cool(engine.run, node);
     times.proxy += (engine.run.clock.monotonic() - cooled) / 1000;
-    await engine.driver.warm(engine.run, node);
     const asked = watch.now();
+    await engine.driver.warm(engine.run, node);
     await prove(flip, asked, 'alone');
     times.proxy += watch.startSeconds('warm', asked);
   });
@@ -180,7 +184,8 @@ function sweepBehind({ engine, node }: Flip): Promise<Sweeping> {
 async function baseline(flip: Flipping): Promise<void> {
   const { engine, watch, about } = flip;
   const { clock } = engine.run;
-  await watch.settled(BASELINE_ROUNDS);
+  // What a way back has to know the host tells.
+  await watch.settled(BASELINE_ROUNDS, flip.direction === 'back' ? POD_SECONDS : undefined);
   if (!flip.resumed) {
     const begun = clock.monotonic();
     await gates(flip, 'before-node', 'main', undefined);
@@ -208,12 +213,14 @@ function questions(flip: Flipping, moment: Moment, slot: 'main' | 'warm', asked:
   const { engine, node, watch, about } = flip;
   const { settle, convergence } = engine.run.plan.playbook.gates;
   const all = engine.gates.filter(gate => gate.moments.includes(moment));
-  const chosen = flip.direction === 'forward' ? all : all.filter(gate => READINESS.has(gate.id));
+  const chosen = flip.direction === 'back' ? all.filter(gate => READINESS.has(gate.id)) : all;
   const expected: Mode = moment === 'before-node' ? node.from : node.to;
   const inFlip = () => watch.inFlip({ from: node.from, to: node.to, expected, slot }, asked);
   const look = () => lookAt(engine, moment, about, inFlip());
-  const stoppable = flip.direction === 'forward' && moment === 'before-node';
-  return { moment, gates: chosen, look, settle, patience: convergence, node: node.name, stoppable };
+  const stoppable = flip.direction !== 'back' && moment === 'before-node';
+  const pod = () => engine.driver.podOf(engine.run, node, slot);
+  const waited = moment === 'prove' || moment === 'after-node' ? { pod } : {};
+  return { moment, gates: chosen, look, settle, patience: convergence, node: node.name, stoppable, ...waited };
 }
 
 /** An endpoint is changed, for the gates of the soak to see whether the node follows. That it could not be is for them to say. */
@@ -260,7 +267,13 @@ async function abort(flip: Flip): Promise<void> {
     for: `the flip to be called off; ${node.from} serves as before`,
   });
   await callOff(engine, { node: node.name, left: node.to, now: node.from });
-  engine.journal.append({ event: 'node-back', batch: flip.batch, node: node.name, mode: node.from });
+  if (flip.direction === 'forward') {
+    engine.journal.append({ event: 'node-back', batch: flip.batch, node: node.name, mode: node.from });
+    return;
+  }
+  // Flipped and verified, as it was before its way back was tried.
+  const there: FlipNode = { name: node.name, from: node.to, to: node.from, home: 'mode' };
+  await step({ engine, batch: flip.batch, node: there }, 'verify', () => engine.driver.mark(engine.run, there, 'done'));
 }
 
 /** The machine that was in hand has gone: nothing of ours is on one that bears its name now, and its kube-proxy is left alone. */
@@ -290,7 +303,7 @@ async function back(flip: Flip): Promise<void> {
 
 /** Who wants the run to stop is heeded here: the old kube-proxy still serves. */
 function safePoint(flip: Flip): void {
-  if (flip.direction === 'forward') stopPoint(flip.engine);
+  if (flip.direction !== 'back') stopPoint(flip.engine);
 }
 
 /** Performs a step: its intent is on the disk before it begins, and what came of it after. */

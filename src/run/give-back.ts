@@ -2,7 +2,7 @@
 
 import type { KubeObject } from '../core/cluster.ts';
 import type { FlipNode } from '../core/driver.ts';
-import { EXIT, ProxyctlError } from '../core/errors.ts';
+import { EXIT, PodWillNotStart, ProxyctlError } from '../core/errors.ts';
 import type { Mode } from '../core/mode.ts';
 import { modeLabel, nodeState, type Step } from '../core/run-state.ts';
 import { scopeOfNode } from '../core/scope.ts';
@@ -63,7 +63,8 @@ export async function putBack(
         : callOff(engine, { node: node.name, left: node.from, now: node.to }));
       engine.journal.append({ event: 'node-back', batch, node: node.name, mode: node.to });
     } catch (error) {
-      if (!(error instanceof Red)) throw error;
+      if (!(error instanceof Red) && !(error instanceof PodWillNotStart && (await serves(engine, node.name))))
+        throw error;
       stuck.push(`${node.name} (${error.message})`);
     }
     watches.leave(node.name);
@@ -74,6 +75,12 @@ export async function putBack(
     reason: `could not put back ${stuck.join(', ')}`,
     next: "look at the nodes named, then 'proxyctl rollback' again",
   };
+}
+
+/** The new mode serves there as before, so that other nodes may go back meanwhile. */
+async function serves({ run }: Engine, name: string): Promise<boolean> {
+  const object = await run.cluster.get({ kind: 'Node', name });
+  return object !== undefined && modeLabel(object) === run.plan.to;
 }
 
 /** Makes the new mode the shared one and gives the nodes back. After it, undo is a new migration. */
@@ -205,7 +212,9 @@ async function steady(engine: Engine, watch: NodeWatch, mode: Mode, asked: numbe
   const node = watch.view.node;
   const about = { scope: scopeOfNode(engine.reach, node), before: new Map() };
   const look = () => lookAt(engine, 'after-node', about, watch.inFlip(flip, asked));
-  await judgeUntilPassed(engine, { moment: 'after-node', gates, look, settle, patience: convergence, node });
+  const home: FlipNode = { name: node, from: mode, to: mode, home: 'original' };
+  const pod = () => engine.driver.podOf(engine.run, home, 'main');
+  await judgeUntilPassed(engine, { moment: 'after-node', gates, look, settle, patience: convergence, node, pod });
 }
 
 interface OpenNode {

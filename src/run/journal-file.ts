@@ -18,6 +18,8 @@ const DURABLE: ReadonlySet<RunEvent['event']> = new Set([
   'phase-started',
   'step-intended',
   'step-failed',
+  'rehearsal-started',
+  'rehearsal-done',
   'batch-done',
   'run-closed',
 ]);

@@ -11,6 +11,7 @@ import { removeForcedChange } from './forced-change.ts';
 import { doneEnding, newcomers } from './newcomers.ts';
 import { answerRed, GO_ON_OR_BACK } from './on-red.ts';
 import { type Ending, phase, refuseCommitted } from './phase.ts';
+import { isRehearsed, rehearseWayBack } from './rehearse.ts';
 import { Watches } from './watches.ts';
 
 /** Walks the plan. Nodes that are done already are left alone, so the same call goes on after a halt. */
@@ -33,7 +34,7 @@ export async function migrate(engine: Engine): Promise<Ending> {
         const before = await rememberAll(engine, questions(engine, new Map()));
         let flipped = false;
         for (const node of batch.nodes) {
-          if (await one(engine, watches, batch, node, order[order.indexOf(node.name) + 1])) flipped = true;
+          if (await inTurn(engine, watches, batch, node, order[order.indexOf(node.name) + 1])) flipped = true;
         }
         // A later batch had begun when the run was left, so these gates were passed; now they would see its node in hand.
         const later = run.plan.batches.slice(run.plan.batches.indexOf(batch) + 1);
@@ -85,6 +86,25 @@ async function nextBatch(engine: Engine, watches: Watches, begun: Set<string>): 
   return batch;
 }
 
+/** A node of the plan, with its way back rehearsed where that is wanted; false when it was flipped before. */
+async function inTurn(
+  engine: Engine,
+  watches: Watches,
+  batch: Batch,
+  planned: PlannedNode,
+  following: string | undefined,
+): Promise<boolean> {
+  try {
+    if (isRehearsed(engine, batch, planned)) {
+      await one(engine, watches, batch, planned, undefined);
+      await rehearseWayBack(engine, watches, batch, planned);
+    }
+    return await one(engine, watches, batch, planned, following);
+  } finally {
+    watches.stop(planned.name);
+  }
+}
+
 /** Flips a node of the plan; false when that was done before. */
 async function one(
   engine: Engine,
@@ -120,13 +140,9 @@ async function one(
   const resumed = modeLabel(object) !== undefined;
   const handedOver = modeLabel(object) === run.plan.to && state?.step === 'hand-over';
   const flip: Flip = { engine, node, batch: batch.id, watch, direction: 'forward', resumed, onReleased };
-  try {
-    if (handedOver && (await engine.driver.serves(run, node))) await verifyNode(flip);
-    else await flipNode(flip);
-    return true;
-  } finally {
-    watches.stop(planned.name);
-  }
+  if (handedOver && (await engine.driver.serves(run, node))) await verifyNode(flip);
+  else await flipNode(flip);
+  return true;
 }
 
 /** Those of a batch, before it begins and after it. */

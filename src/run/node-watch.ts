@@ -9,6 +9,7 @@ import { type Observation, parseObservation, type Vantage } from '../core/observ
 import type { OwnService } from '../core/probe-service.ts';
 import { type WatcherOptions, watcherPod } from './pods.ts';
 import { ensureProbeService, leadTo, removeProbeService } from './probe-service.ts';
+import { POD_LOOK_MS } from './troubles.ts';
 
 /** Time for watcher pods to start, image pull included, in seconds. */
 const START_SECONDS = 300;
@@ -101,10 +102,10 @@ export class NodeWatch {
     return first === undefined ? 0 : Math.max(0, first - asked);
   }
 
-  /** Both vantages have completed `rounds` rounds and the node's kube-proxy has been seen. */
-  private ready(rounds: number): boolean {
-    const { host, pod } = this.view.rounds;
-    return (host?.rounds ?? 0) >= rounds && (pod?.rounds ?? 0) >= rounds && this.view.kernel !== undefined;
+  /** It has completed `rounds` rounds; the one on the host has seen kube-proxy and the kernel as well. */
+  private ready(rounds: number, vantage: Vantage): boolean {
+    const seen = (this.view.rounds[vantage]?.rounds ?? 0) >= rounds;
+    return seen && (vantage === 'pod' || this.view.kernel !== undefined);
   }
 
   /** What is known now is "before"; probes are counted anew from here. */
@@ -125,7 +126,7 @@ export class NodeWatch {
    */
   async again(rounds: number): Promise<void> {
     const begun = this.run.clock.now();
-    await this.told('the watchers on', START_SECONDS, () => this.ready(rounds));
+    await this.told('the watchers on', START_SECONDS, () => VANTAGES.every(vantage => this.ready(rounds, vantage)));
     this.mark();
     await this.told('a look at the kernel of', LOOK_SECONDS, () => this.kernelReadAt() >= begun);
   }
@@ -166,16 +167,32 @@ export class NodeWatch {
     return { name: view.node, ...flip, ...asked, view, baseline, now: this.run.clock.now() };
   }
 
-  /** Waits until the pods run and have looked: `rounds` complete rounds, kube-proxy and the kernel. */
-  async settled(rounds: number): Promise<void> {
+  /**
+   * Waits until the pods run and have looked: `rounds` complete rounds, kube-proxy and the kernel. With `podSeconds` the one on
+   * the host is enough so long after it was ready: the pod network may be what is broken.
+   */
+  async settled(rounds: number, podSeconds = Number.POSITIVE_INFINITY): Promise<void> {
     const { clock, waitFor } = this.run;
-    await waitFor(`the watchers on ${this.view.node}`, START_SECONDS, async () =>
-      this.ready(rounds) ? true : undefined,
-    );
+    let lookedAt = Number.NEGATIVE_INFINITY;
+    let hostAt: number | undefined;
+    await waitFor(`the watchers on ${this.view.node}`, START_SECONDS, async seen => {
+      const now = clock.monotonic();
+      if (this.ready(rounds, 'host')) hostAt ??= now;
+      if (hostAt !== undefined && (this.ready(rounds, 'pod') || now - hostAt >= podSeconds * 1000)) return true;
+      if (now - lookedAt < POD_LOOK_MS) return undefined;
+      lookedAt = now;
+      for (const pod of this.waitedFor(podSeconds)) seen(await this.run.cluster.get(refOf(pod)));
+      return undefined;
+    });
     const end = clock.monotonic() + OWN_SECONDS * 1000;
     await waitFor(`the probe Service of ${this.view.node}`, 2 * OWN_SECONDS, async () =>
       this.hasOwn() || clock.monotonic() > end ? true : undefined,
     );
+  }
+
+  /** The pods without which nothing goes on. */
+  private waitedFor(podSeconds: number): KubeObject[] {
+    return podSeconds === Number.POSITIVE_INFINITY ? this.pods : this.pods.filter(pod => pod.spec.hostNetwork === true);
   }
 
   /** What the own Service shows has been seen, or will not be. */
@@ -191,6 +208,10 @@ export class NodeWatch {
     for (const pod of this.pods) await removeAtOnce(this.run, pod);
     if (this.own) await removeProbeService(this.run, this.options.node);
   }
+}
+
+function refOf({ metadata: { name } }: KubeObject): Ref {
+  return { kind: 'Pod', namespace: NAMESPACE, name };
 }
 
 /** Removes that very pod: another runner may have one of the same name by now. */

@@ -5,6 +5,7 @@ import { parseObservation, type SweepSample } from '../core/observation.ts';
 import type { Engine } from './engine.ts';
 import { createFresh, removeAtOnce } from './node-watch.ts';
 import { sweeperPod } from './pods.ts';
+import { POD_LOOK_MS } from './troubles.ts';
 
 export interface Sweeping {
   /** Resolves when nothing of the left mode remains; throws with what remains. The pod is removed either way. */
@@ -28,6 +29,7 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
   const pod = await createFresh(run, sweeperPod(options));
   let last: SweepSample | undefined;
   let trouble = '';
+  let lookedAt = run.clock.monotonic();
   const done = new AbortController();
   const follow = run.cluster.followLog(
     { namespace: NAMESPACE, pod: pod.metadata.name },
@@ -47,9 +49,13 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
       try {
         await Promise.race([
           follow,
-          run.waitFor(`${node}: what ${left} left behind to be removed`, convergence + drain + 60, async () =>
-            done.signal.aborted ? true : undefined,
-          ),
+          run.waitFor(`${node}: what ${left} left behind to be removed`, convergence + drain + 60, async seen => {
+            if (done.signal.aborted) return true;
+            if (run.clock.monotonic() - lookedAt < POD_LOOK_MS) return undefined;
+            lookedAt = run.clock.monotonic();
+            seen(await run.cluster.get({ kind: 'Pod', namespace: NAMESPACE, name: pod.metadata.name }));
+            return done.signal.aborted ? true : undefined;
+          }),
         ]);
       } finally {
         done.abort();

@@ -27,13 +27,16 @@ export interface FaultHooks {
 }
 
 export class Faults {
-  /** Images that no registry has. */
+  /** Images that no registry has, and no node any more. */
   readonly missingImages = new Set<string>();
+  /** No image can be pulled; those on the nodes are there. */
+  registryAway = false;
   readonly requests = new ApiFaults();
   private readonly withoutNft = new Set<string>();
   private readonly frozen = new Set<string>();
   private readonly damages = new Map<string, readonly Damage[]>();
   private readonly failing = new Set<string>();
+  private readonly withoutPodNetwork = new Set<string>();
   private readonly crashing = new Set<{ mode: Mode; node: string | undefined }>();
   private hooks: FaultHooks | undefined;
   /** The DaemonSet controller acts so much later, ms. */
@@ -56,6 +59,11 @@ export class Faults {
   /** The node's image has no nft that works. */
   noNft(node: string): Clear {
     return this.mark(this.withoutNft, node);
+  }
+
+  /** New pods of the node get no address: its network plugin does not answer. Those on the host network start. */
+  noPodNetwork(node: string): Clear {
+    return this.mark(this.withoutPodNetwork, node);
   }
 
   /** The DaemonSet controller is slow, or down for so long as it stands: `ms` is how late it acts. */
@@ -149,6 +157,10 @@ export class Faults {
     return () => {
       this.requests.watchLag = 0;
     };
+  }
+
+  lacksPodNetwork(node: string): boolean {
+    return this.withoutPodNetwork.has(node);
   }
 
   lacksNft(node: string): boolean {

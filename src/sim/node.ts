@@ -20,6 +20,8 @@ export class SimNode {
   readonly addresses: readonly string[];
   readonly podCIDR: string;
   readonly kernel: Kernel;
+  /** Images that were pulled. */
+  readonly images = new Set<string>();
   readonly ports = new Map<number, PortHandler>();
   /** Running kube-proxies, the oldest first. */
   readonly processes = new Set<Proxier>();

@@ -36,7 +36,13 @@ export class PodWorker {
       this.states.set(container.name, { ...waiting('ContainerCreating'), restarts: 0 });
   }
 
-  private containers(): { name: string; image: string; command?: string[]; args?: string[] }[] {
+  private containers(): {
+    name: string;
+    image: string;
+    imagePullPolicy?: string;
+    command?: string[];
+    args?: string[];
+  }[] {
     return this.pod.spec.containers;
   }
 
@@ -71,11 +77,14 @@ export class PodWorker {
   private obstacle(): { reason: string; containers: string[] } | undefined {
     const { registry, faults } = this.world;
     if (this.node.frozen || this.node.down) return { reason: 'ContainerCreating', containers: [] };
+    if (faults.lacksPodNetwork(this.node.name) && !isHostNetwork(this.pod)) {
+      return { reason: 'ContainerCreating', containers: [...this.states.keys()] };
+    }
     if (missingConfigMaps(registry.store, this.pod).length > 0) {
       return { reason: 'ContainerCreating', containers: [...this.states.keys()] };
     }
     const containers = this.containers()
-      .filter(c => faults.missingImages.has(c.image))
+      .filter(c => faults.missingImages.has(c.image) || (faults.registryAway && this.hasToPull(c)))
       .map(c => c.name);
     if (containers.length === 0) return undefined;
     const again = containers.some(name => /Image/.test(this.stateOf(name).waiting?.reason ?? ''));
@@ -84,7 +93,12 @@ export class PodWorker {
 
   private begin(): void {
     this.began = true;
+    for (const { image } of this.containers()) this.node.images.add(image);
     for (const container of this.containers()) this.run(container.name, 0);
+  }
+
+  private hasToPull({ image, imagePullPolicy }: { image: string; imagePullPolicy?: string }): boolean {
+    return imagePullPolicy === 'Always' || !this.node.images.has(image);
   }
 
   private stateOf(name: string): ContainerState {

@@ -12,10 +12,12 @@ const SCRIPT = '/usr/bin/script';
 /** Whether this machine can give a program a terminal; Debian and its kin have `script` always. */
 export const hasTerminal = existsSync(SCRIPT);
 
-/** As runCli, on a terminal: what it writes to either stream comes as `stdout`. */
-export function runOnTerminal(args: readonly string[]): Promise<CliResult> {
+/** As runCli, on a terminal: what it writes to either stream comes as `stdout`. `line` is what somebody types there. */
+export function runOnTerminal(args: readonly string[], line?: string): Promise<CliResult> {
   const words = [process.execPath, BIN, ...args].map(word => `'${word}'`).join(' ');
-  return start([SCRIPT, '-qec', words, '/dev/null'], { TERM: 'xterm' }).result;
+  const terminal = [SCRIPT, '-qec', words, '/dev/null'];
+  const typed = ['bash', '-c', `echo '${line}' | "$@"`, 'bash', ...terminal];
+  return start(line === undefined ? terminal : typed, { TERM: 'xterm' }).result;
 }
 
 /** Runs it with a clean environment; `env` adds to it. Ends it after ten minutes. */

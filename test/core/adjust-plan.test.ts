@@ -47,6 +47,17 @@ describe('adjustPlan', () => {
     expect(next.batches[1]?.services.filter(service => first.has(service))).toEqual([]);
   });
 
+  it('keeps what was found and confirmed of ways back', () => {
+    const [, second] = plan.batches;
+    const [door] = second?.nodes ?? [];
+    if (!second || !door) throw new Error('no second batch');
+    const named = { ...second, nodes: [{ ...door, oneWay: 'no modules' }, ...second.nodes.slice(1)] };
+    const given = { ...plan, batches: plan.batches.map(batch => (batch === second ? named : batch)) };
+    const next = adjustPlan(given, { ...wish, services: 1 }, progress);
+    const doors = next.batches.flatMap(b => b.nodes.flatMap(n => (n.oneWay === undefined ? [] : [[n.name, n.oneWay]])));
+    expect(doors).toEqual([[door.name, 'no modules']]);
+  });
+
   it('changes nothing but the soak when only that is wanted', () => {
     const next = adjustPlan(plan, { ...wish, soak: 5 }, progress);
     expect(next.batches).toBe(plan.batches);

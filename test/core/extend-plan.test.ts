@@ -55,6 +55,13 @@ describe('extendPlan', () => {
   });
 });
 
+it('rehearses no way back in further batches', () => {
+  const rehearsing = { ...plan, playbook: { ...plan.playbook, rehearse: 'canary' as const } };
+  const more = extendPlan(rehearsing, makeInventory([a, b, makeNode('late')], services), sha256);
+  expect(more.batches.slice(1).map(batch => batch.rehearses)).toEqual([undefined]);
+  expect(more.playbook.rehearse).toBe('canary');
+});
+
 describe('continues', () => {
   it('tells a plan with further batches from another plan', () => {
     const more = extended(makeNode('late'));

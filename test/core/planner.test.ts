@@ -71,6 +71,30 @@ describe('planMigration', () => {
     expect(() => plan({ batch: { nodes: 0 } })).toThrow(/batch\.nodes must be a whole number above 0/);
   });
 
+  it('rehearses the way back on the canary where that is wanted, and counts its time', () => {
+    const [usual] = plan().batches;
+    const made = plan({ book: { rehearse: 'canary' } });
+    expect(made.batches.map(batch => batch.rehearses)).toEqual(['node3', undefined, undefined]);
+    expect(made.batches[0]?.estimate).toBeGreaterThan(2.9 * (usual?.estimate ?? 0));
+    expect(made.batches.slice(1)).toEqual(plan().batches.slice(1));
+    expect(plan({ book: { rehearse: 'canary' }, begun: new Set(['node3']) }).batches.map(b => b.rehearses)).toEqual([
+      undefined,
+      undefined,
+    ]);
+  });
+
+  it('names nodes without a way back, and a rehearsal that can prove none', () => {
+    const old = { osImage: 'AlmaLinux 10.1' };
+    const mixed = nodes().map(node => (node.name === 'node3' ? { ...node, ...old } : node));
+    const named = (made: Plan) => made.batches.flatMap(b => b.nodes.flatMap(n => (n.oneWay ? [n.name] : [])));
+    expect(named(plan())).toEqual([]);
+    expect(named(plan({ nodes: mixed }))).toEqual(['node3']);
+    expect(named(plan({ proxyConfig: { mode: 'ipvs' } })).sort()).toEqual(['cp', 'node1', 'node2', 'node3']);
+    const note = 'the way back is rehearsed on node3, which has none: name another node in order.canary';
+    expect(plan({ nodes: mixed, book: { rehearse: 'canary' } }).notes).toContain(note);
+    expect(plan({ book: { rehearse: 'canary' } }).notes).not.toContain(note);
+  });
+
   it('marks a node that is over the cap alone', () => {
     const made = plan({ batch: { services: 1 } });
     expect(made.batches.map(batch => [batch.nodes.length, batch.services.length, batch.overCap])).toEqual([

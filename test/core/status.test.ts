@@ -66,6 +66,18 @@ const inRun = (nodes: NodeFacts[], over: Partial<StatusFacts> = {}) =>
 const codes = (made: ReturnType<typeof status>) =>
   Object.fromEntries(made.nodes.map(node => [node.name, node.notes.map(note => note.code)]));
 
+it('says where the way back is rehearsed, and since when it is proven', () => {
+  const { plan } = record;
+  const [first, ...rest] = plan.batches;
+  if (!first) throw new Error('no batch');
+  const rehearsing = { ...record, plan: { ...plan, batches: [{ ...first, rehearses: 'n1' }, ...rest] } };
+  const rehearsalIn = (one: RunRecord) => inRun([served('n1', 'iptables')], { record: one }).run?.rehearsal;
+  expect(rehearsalIn(record)).toBeUndefined();
+  expect(rehearsalIn(rehearsing)).toEqual({ node: 'n1' });
+  const at = '2026-01-01T09:30:00Z';
+  expect(rehearsalIn({ ...rehearsing, rehearsed: { node: 'n1', at } })).toEqual({ node: 'n1', provenAt: at });
+});
+
 describe('without a run', () => {
   it('one mode everywhere fits', () => {
     const made = status([served('n1', 'iptables'), served('n2', 'iptables')]);

@@ -51,6 +51,19 @@ describe('the state line', () => {
     expect(line.since).toBe('2026-01-02T03:04:01.000Z');
   });
 
+  it('says that a way back is rehearsed for as long as it is', () => {
+    const at = { batch: 'batch-1', node: 'n7' };
+    const begun = { event: 'rehearsal-started', ...at } as const;
+    const back = { ...step, ...at, to: 'iptables' } as const;
+    expect(lineText(lineAfter(begun, back, waits('a pod')))).toBe(
+      'batch-1 n7 (way back, rehearsed): prove, waits for a pod',
+    );
+    const proven = { event: 'rehearsal-done', ...at, seconds: 9 } as const;
+    expect(lineText(lineAfter(begun, back, proven))).toBe('batch-1: n7 is proven to have a way back');
+    expect(lineText(lineAfter(begun, back, proven, back))).toBe('batch-1 n7: prove');
+    expect(lineText(lineAfter(begun, { ...back, node: 'n8' }))).toBe('batch-1 n8: prove');
+  });
+
   it('does not pile up what was waited for before', () => {
     expect(lineText(lineAfter(step, waits('one'), waits('two')))).toBe('batch-2 n7: prove, waits for two');
     expect(lineText(lineAfter({ event: 'run-closed', outcome: 'stopped', reason: 'enough', next: '' }))).toBe(

@@ -22,6 +22,7 @@ import '../../src/cluster/inventory.ts';
 
 const URL = 'http://simulated.invalid';
 const PLAYBOOK = 'gates: { soak: 1s, settle: 3s, convergence: 25s, drain: 3s }\n';
+export const REHEARSING = `rehearse: canary\n${PLAYBOOK}`;
 const LIMIT_MS = 3_600_000;
 /** Pauses of watchers and the time that things take are those of a real cluster, only the boring ones are shorter. */
 const SPEED = { sleepFactor: 1, dialTimeout: 1000, proxyStart: 800, podStart: 400, podStop: 100, canary: 30_000 };

@@ -3,7 +3,7 @@ import type { KubeObject } from '../../src/core/cluster.ts';
 import type { RunEvent } from '../../src/core/journal.ts';
 import type { Mode } from '../../src/core/mode.ts';
 import { LABEL_PART, NAMESPACE, PARTS } from '../../src/core/names.ts';
-import { modeLabel, nodeState } from '../../src/core/run-state.ts';
+import { modeLabel, nodeState, type RunRecord } from '../../src/core/run-state.ts';
 import type { ApiCall } from '../../src/sim/api-server.ts';
 import type { Sim } from '../../src/sim/sim.ts';
 import { Changes, unserved } from './kernel-truth.ts';
@@ -41,6 +41,7 @@ export class Checker implements Listener {
   private readonly from: Mode;
   private readonly time: VirtualTime;
   private committed = false;
+  private proven = false;
   /** Somebody else restarts kube-proxies, too. */
   disturbed = false;
   /**
@@ -76,6 +77,15 @@ export class Checker implements Listener {
       this.order.durable(process, event);
       this.heard(event);
     }
+    if (event.event === 'batch-started') this.wayBackProven(event.batch);
+  }
+
+  /** No batch but the first begins before the way back is proven, where it is rehearsed. */
+  private wayBackProven(batch: string): void {
+    const latest = this.records().toSorted((a, b) => b.revision - a.revision)[0];
+    const first = latest?.plan.batches[0];
+    if (first?.rehearses !== undefined && first.id !== batch && latest?.rehearsed === undefined)
+      this.violation(`I2: ${batch} began before the way back was proven on ${first.rehearses}`);
   }
 
   wrote(process: SimProcess, call: ApiCall, status: number): void {
@@ -89,7 +99,8 @@ export class Checker implements Listener {
       const at = this.epochs.indexOf(process);
       for (const older of this.epochs.slice(0, at)) this.superseded.add(older);
     }
-    if (owned && !this.recorded())
+    if (write.resource === 'configmaps' && write.method === 'POST') this.rehearsed(write.body);
+    if (owned && this.records().length === 0)
       this.violation(`I4: ${write.resource}/${write.name} written before the run's record`);
     if (write.resource === 'configmaps' && write.name === ORIGINAL && writesData(write.body)) this.committed = true;
     const object = write.resource === 'nodes' ? this.sim.store.get('Node', undefined, write.name) : undefined;
@@ -169,8 +180,19 @@ export class Checker implements Listener {
     this.violation(`I1: in flight at once: ${open.map(n => n.metadata.name).join(', ')}`);
   }
 
-  private recorded(): boolean {
-    return this.sim.store.list('ConfigMap', NAMESPACE).some(map => map.metadata.labels?.[LABEL_PART] === PARTS.record);
+  /** A record says that the way back was proven: then the node is back by then, behind all gates. */
+  private rehearsed(body: unknown): void {
+    const node = recordIn(body as KubeObject)?.rehearsed?.node;
+    if (node === undefined || this.proven) return;
+    this.proven = true;
+    this.order.wayBackProven(node);
+    const object = this.sim.store.get('Node', undefined, node);
+    if (object && modeLabel(object) !== undefined)
+      this.violation(`the way back of ${node} is called proven and it is not back`);
+  }
+
+  private records(): RunRecord[] {
+    return this.sim.store.list('ConfigMap', NAMESPACE).flatMap(map => recordIn(map) ?? []);
   }
 
   violation(text: string): void {
@@ -188,6 +210,10 @@ function isOpen(node: KubeObject, warmed: boolean): boolean {
   const step = nodeState(node)?.step;
   if (label === undefined) return warmed || step === 'release' || step === 'hand-over';
   return label === 'none' || (step !== 'done' && step !== 'warm');
+}
+
+function recordIn({ metadata, data }: KubeObject): RunRecord | undefined {
+  return metadata.labels?.[LABEL_PART] === PARTS.record ? JSON.parse(String(data?.['record.json'])) : undefined;
 }
 
 function writesData(body: unknown): boolean {

@@ -4,6 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { Mode } from '../../src/core/mode.ts';
 import { STEPS, type Step } from '../../src/core/run-state.ts';
 import type { ApiFault } from '../../src/sim/api-faults.ts';
+import { tempFile } from '../cli/run-cli.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from '../scenarios/embedded-testbed.ts';
 import { migrated, withoutLoss } from '../scenarios/migration.ts';
 import { differences } from '../scenarios/testbed.ts';
@@ -40,6 +41,13 @@ const chosen = process.env.PROXYCTL_TEST_ALL
       return ALL.filter(k => k.step === step && k.from === from && k.to === to && k.way === WAYS[s % 2]);
     });
 
+/** The same steps on a way back that is rehearsed. */
+const REHEARSED = STEPS.map((step, s): Pick<Kill, 'from' | 'to' | 'step' | 'next'> => {
+  const [from, to] = DIRECTIONS[(s + 3) % DIRECTIONS.length] ?? ['iptables', 'nftables'];
+  return { from, to, step, next: s % 2 === 0 ? 'rollback' : 'migrate' };
+});
+const PLAYBOOK = 'rehearse: canary\ngates: { soak: 1s, settle: 3s, convergence: 25s, drain: 3s }\n';
+
 /** Runs migrate until it dies where the case says. Gives the step that it had told of last. */
 async function killed(bed: EmbeddedTestbed, { to, step, way }: Kill): Promise<void> {
   const run = bed.start('migrate', '--to', to, '--batch', '10', '--yes');
@@ -55,18 +63,40 @@ async function killed(bed: EmbeddedTestbed, { to, step, way }: Kill): Promise<vo
   expect(stderr).toContain(`: ${step}\n`);
 }
 
+/** Goes on or back after a kill, and in the end back: nothing is lost and nothing is left. */
+async function afterwards(bed: EmbeddedTestbed, { from, to, next }: Pick<Kill, 'from' | 'to' | 'next'>): Promise<void> {
+  if (next === 'migrate') {
+    await withoutLoss(bed, 'going on', 0, 'migrate');
+    await migrated(bed, to);
+  }
+  await withoutLoss(bed, 'rollback', 0, 'rollback');
+  await migrated(bed, from);
+}
+
 describe.concurrent('a CLI that is killed', () => {
   it.each(chosen)('$from -> $to in $step, $way: then $next', { timeout: TIMEOUT }, async kill => {
     const bed = await embeddedTestbed(kill.from, 31, 2);
     try {
       const before = await bed.objects();
       await killed(bed, kill);
-      if (kill.next === 'migrate') {
-        await withoutLoss(bed, 'going on', 0, 'migrate');
-        await migrated(bed, kill.to);
-      }
-      await withoutLoss(bed, 'rollback', 0, 'rollback');
-      await migrated(bed, kill.from);
+      await afterwards(bed, kill);
+      expect(differences(before, await bed.objects())).toEqual([]);
+    } finally {
+      await bed.close();
+    }
+  });
+
+  it.each(REHEARSED)('$from -> $to in $step of a rehearsed way back: then $next', { timeout: TIMEOUT }, async kill => {
+    const bed = await embeddedTestbed(kill.from, 33, 2);
+    try {
+      const before = await bed.objects();
+      const playbook = tempFile('playbook.yaml', PLAYBOOK);
+      const run = bed.start('migrate', '--to', kill.to, '--batch', '10', '--playbook', playbook, '--yes');
+      const reached = new RegExp(`to prove the way back[^]*: ${kill.step}\n`);
+      await expect.poll(() => run.stderr(), { timeout: 120_000, interval: 5 }).toMatch(reached);
+      run.signal('SIGKILL');
+      expect((await run.result).code).toBe(-1);
+      await afterwards(bed, kill);
       expect(differences(before, await bed.objects())).toEqual([]);
     } finally {
       await bed.close();

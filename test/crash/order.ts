@@ -118,6 +118,11 @@ export class Order {
     this.passed(node)['after-node'].clear();
   }
 
+  /** The way back of a node is called proven: behind all gates, as a flip is, not only those that a rollback obeys. */
+  wayBackProven(node: string): void {
+    this.demand(node, 'after-node', 'there');
+  }
+
   /** @param moment whose gates must all have passed, on this node. */
   private demand(
     node: string,

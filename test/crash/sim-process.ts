@@ -12,7 +12,7 @@ export interface Point {
   readonly kind: KindOfPoint;
   /** The event or the request: `step-intended warm node-1`, `PATCH nodes/node-1`. */
   readonly label: string;
-  /** The step or phase that was intended last, `-` before the first. */
+  /** The step or phase that was intended last, `-` before the first; `back:warm` on a rehearsed way back, `again:warm` after it. */
   readonly step: string;
 }
 
@@ -49,6 +49,7 @@ export class SimProcess implements Owner {
   private readonly killAt: number;
   private step = '-';
   private readonly machine: Machine;
+  private part: '' | 'back:' | 'again:' = '';
   private waiting: (() => void)[] | undefined;
   private readonly died = Promise.withResolvers<'killed'>();
 
@@ -111,7 +112,10 @@ export class SimProcess implements Owner {
   }
 
   heard(event: RunEvent, durable: boolean): void {
-    if (event.event === 'step-intended') this.step = event.step;
+    if (event.event === 'rehearsal-started') this.part = 'back:';
+    if (event.event === 'rehearsal-done') this.part = 'again:';
+    if (event.event === 'batch-done') this.part = '';
+    if (event.event === 'step-intended') this.step = `${this.part}${event.step}`;
     if (event.event === 'phase-started') this.step = event.phase;
     this.listener.journal(this, event, durable);
   }

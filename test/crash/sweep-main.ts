@@ -19,6 +19,13 @@ const { values } = parseArgs({
   },
 });
 const every = Number(values.every);
+/** Of a rehearsed run only what another has not: the way back, and the second flip after it. */
+const COMMANDS = [
+  { action: 'migrate' },
+  { action: 'migrate', rehearse: true },
+  { action: 'rollback' },
+  { action: 'finalize' },
+] as const;
 const matrix = new Matrix();
 const began = Date.now();
 const failed: { one: Case; error: string }[] = [];
@@ -33,13 +40,14 @@ async function cases(): Promise<Planned[]> {
   const all: Planned[] = [];
   for (const [from, to] of DIRECTIONS) {
     if ((values.from ?? from) !== from || (values.to ?? to) !== to) continue;
-    for (const action of ['migrate', 'rollback', 'finalize'] as const) {
-      const points = await pointsOf(from, to, action);
-      const followUps = action !== 'rollback' ? FOLLOW_UPS : FOLLOW_UPS.filter(f => f !== 'back');
+    for (const what of COMMANDS) {
+      const points = await pointsOf({ from, to, ...what });
+      const followUps = what.action !== 'rollback' ? FOLLOW_UPS : FOLLOW_UPS.filter(f => f !== 'back');
       for (const [f, followUp] of followUps.entries()) {
         // Each follow-up begins elsewhere, so that a thinned sweep sees other points too.
         for (const [killAt, point] of points.entries())
-          if (killAt % every === f % every) all.push({ one: { from, to, action, killAt, followUp }, point });
+          if (killAt % every === f % every && (!('rehearse' in what) || point.step.includes(':')))
+            all.push({ one: { from, to, ...what, killAt, followUp }, point });
       }
     }
   }

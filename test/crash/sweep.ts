@@ -3,7 +3,7 @@
 import { MODES, type Mode } from '../../src/core/mode.ts';
 import { objectsOf, truthOf } from '../scenarios/embedded-testbed.ts';
 import { differences } from '../scenarios/testbed.ts';
-import { type Action, type Bed, type BedOptions, withBed } from './bed.ts';
+import { type Action, type Bed, type BedOptions, REHEARSING, withBed } from './bed.ts';
 import type { Point } from './sim-process.ts';
 
 export const DIRECTIONS: readonly (readonly [Mode, Mode])[] = MODES.flatMap(from =>
@@ -21,18 +21,23 @@ export interface Case {
   readonly action: Action;
   readonly killAt: number;
   readonly followUp: FollowUp;
+  /** The way back is rehearsed. */
+  readonly rehearse?: true;
 }
 
 const SEED = 21;
 const SETTLE_MS = 2000;
 
-function bedOptions({ from, to }: Pick<Case, 'from' | 'to'>): BedOptions {
-  return { mode: from, to, seed: SEED };
+function bedOptions({ from, to, rehearse }: Pick<Case, 'from' | 'to' | 'rehearse'>): BedOptions {
+  return { mode: from, to, seed: SEED, ...(rehearse ? { playbook: REHEARSING } : {}) };
 }
 
 /** The points of a run that nobody kills. */
-export function pointsOf(from: Mode, to: Mode, action: Action): Promise<readonly Point[]> {
-  return withBed(bedOptions({ from, to }), async bed => {
+export function pointsOf({
+  action,
+  ...one
+}: Pick<Case, 'from' | 'to' | 'action' | 'rehearse'>): Promise<readonly Point[]> {
+  return withBed(bedOptions(one), async bed => {
     if (action !== 'migrate') await expectCode(bed, 'migrate', 0);
     const process = bed.process(action);
     const code = await bed.run(process, action);

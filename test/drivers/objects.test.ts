@@ -76,7 +76,24 @@ describe('the DaemonSet of a mode', () => {
     expect(spec.nodeSelector).toEqual({ 'kubernetes.io/os': 'linux', 'proxyctl.dev/mode': 'nftables' });
     expect(spec.volumes).toEqual([{ name: 'kube-proxy', configMap: { name: 'kube-proxy-nftables' } }]);
     expect(set.spec.selector.matchLabels).toEqual({ 'proxyctl.dev/mode': 'nftables' });
-    expect(spec.containers).toEqual(daemonSet().spec.template.spec.containers);
+    const [original] = daemonSet().spec.template.spec.containers;
+    expect(spec.containers).toEqual([{ ...original, imagePullPolicy: 'IfNotPresent' }]);
+  });
+
+  it('takes the image that the node has, as the warm kube-proxy does, whatever the original says', () => {
+    const always = (name: string) => ({
+      name,
+      image: 'registry.example/kube-proxy:v1.36.3',
+      imagePullPolicy: 'Always',
+    });
+    const given = {
+      ...originals,
+      daemonSet: daemonSet({ containers: [always('kube-proxy')], initContainers: [always('init')] }),
+    };
+    for (const { spec } of [modeDaemonSet('r1', given, 'ipvs').spec.template, warmPod('r1', given, 'n1', 'ipvs')]) {
+      const policies = [...spec.initContainers, ...spec.containers].map(c => c.imagePullPolicy);
+      expect(policies).toEqual(['IfNotPresent', 'IfNotPresent']);
+    }
   });
 
   it('leaves the original as it was', () => {

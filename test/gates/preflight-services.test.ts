@@ -131,9 +131,22 @@ table(externalIPs, [
     at({ services: [service('shop/web', lb)], proxy: config('ipvs:\n  strictARP: true\n') }, 'ipvs'),
     'pass',
   ],
+  [
+    'an address of a node, to ipvs',
+    svc({ externalIPs: ['10.0.0.1', '192.0.2.7'] }, 'ipvs'),
+    'fail',
+    /has addresses of nodes: 10\.0\.0\.1 \(n2\); every node takes them for its own/,
+  ],
+  ['an address of a node, to nftables', svc({ externalIPs: ['10.0.0.1'] }), 'pass'],
   ['leaving ipvs', svc({ externalIPs: ['192.0.2.7'] }, 'nftables', 'ipvs'), 'pass', /warning .*kube-ipvs0 any more/],
   ['iptables to nftables', svc({ externalIPs: ['192.0.2.7'] }), 'pass'],
 ]);
+
+function withFlags(...flags: string[]) {
+  const { daemonSet } = inventory().proxy;
+  if (!daemonSet) throw new Error('no DaemonSet');
+  return { ...daemonSet, flags };
+}
 
 table(apiServerAddress, [
   ['an address of its own', at(), 'pass'],
@@ -155,6 +168,21 @@ table(apiServerAddress, [
     server('https://192.0.2.1:6443', { services: [...inventory().services, service('kube-system/api', lb)] }),
     'pass',
     /warning/,
+  ],
+  [
+    'the address that every pod is given',
+    { ...at({ proxy: config('') }), proxyConfig: { clientConnection: { kubeconfig: '' } } },
+    'fail',
+    /there is none \(clientConnection\.kubeconfig\), so it asks the Service that it serves itself/,
+  ],
+  [
+    'a flag instead',
+    {
+      ...at({ proxy: { ...config(''), daemonSet: withFlags('--master=https://10.0.0.9:6443') } }),
+      proxyConfig: { clientConnection: { kubeconfig: '' } },
+    },
+    'inconclusive',
+    /not in the ConfigMap/,
   ],
   ['not in the ConfigMap', at({ proxy: config('') }), 'inconclusive', /not in the ConfigMap/],
   ['no address', server('nonsense'), 'inconclusive', /is no address/],

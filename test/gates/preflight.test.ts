@@ -12,6 +12,7 @@ import { nodeOs } from '../../src/gates/node-os.ts';
 import { nodesReady } from '../../src/gates/nodes-ready.ts';
 import { ownership } from '../../src/gates/ownership.ts';
 import { permissions } from '../../src/gates/permissions.ts';
+import { wayBack } from '../../src/gates/way-back.ts';
 import { inventory, look, nodeFacts, readOnly } from './looks.ts';
 import { table } from './table.ts';
 
@@ -133,6 +134,28 @@ table(nodesReady, [
     'fail',
     /error node n2 is not Ready/,
   ],
+]);
+
+const leaving = (over: Partial<NodeFacts>, proxyConfig: Look['proxyConfig'] = { mode: 'iptables' }) => ({
+  ...nodes(over),
+  ...(proxyConfig ? { proxyConfig } : {}),
+});
+table(wayBack, [
+  ['all can go back', leaving({}), 'pass'],
+  ['of nodes that stay as they are nobody asks', leaving({ mode: 'nftables', osImage: 'AlmaLinux 10.1' }), 'pass'],
+  [
+    'no modules for the old mode',
+    leaving({ osImage: 'AlmaLinux 10.1' }),
+    'pass',
+    /^warning node n1 has no way back: AlmaLinux 10\.1 has no iptables kernel modules, which iptables needs\nwarning node n2 /,
+  ],
+  [
+    'another mode in the configuration',
+    leaving({}, { mode: 'ipvs' }),
+    'pass',
+    /^warning node n1 has no way back: kube-proxy's configuration says ipvs/,
+  ],
+  ['nobody read the configuration', nodes({}), 'inconclusive', /^inconclusive configuration was not read/],
 ]);
 
 table(configOptions, [

@@ -14,13 +14,13 @@ async function* cases(): AsyncGenerator<() => Promise<unknown>> {
   const lengths = new Map<string, number>();
   for (const [from, to] of DIRECTIONS)
     for (const action of ['rollback', 'finalize'] as const)
-      yield async () => lengths.set(`${from} ${to} ${action}`, (await pointsOf(from, to, action)).length);
+      yield async () => lengths.set(`${from} ${to} ${action}`, (await pointsOf({ from, to, action })).length);
   for (const scenario of Object.values(foreign)) yield scenario;
   for (const fault of FAULTS) for (let seed = 1; seed <= 4; seed++) yield () => playSeed(seed, fault);
   let turn = 0;
   for (const [from, to] of DIRECTIONS) {
     for (const action of ['migrate', 'finalize', 'rollback'] as const) {
-      const length = lengths.get(`${from} ${to} ${action}`) ?? (await pointsOf(from, to, action)).length;
+      const length = lengths.get(`${from} ${to} ${action}`) ?? (await pointsOf({ from, to, action })).length;
       for (let killAt = turn % EVERY; killAt < length; killAt += EVERY) {
         const followUps = action === 'rollback' ? FOLLOW_UPS.filter(f => f !== 'back') : FOLLOW_UPS;
         const one: Case = { from, to, action, killAt, followUp: followUps[turn++ % followUps.length] ?? 'resume' };

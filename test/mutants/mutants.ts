@@ -16,6 +16,7 @@ const SHARED = 'src/drivers/daemonset/shared-objects.ts';
 const OBJECTS = 'src/drivers/daemonset/objects.ts';
 const JOURNAL = 'src/run/journal-file.ts';
 const ENGINE = 'src/run/engine.ts';
+const REHEARSE = 'src/run/rehearse.ts';
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -49,15 +50,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'a left warm kube-proxy is too old to believe',
     file: FLIP,
-    find: "=== 'running' ? undefined : watch.now()",
-    replace: "=== 'running' ? watch.now() : watch.now()",
+    find: "=== 'running' ? undefined : asked",
+    replace: "=== 'running' ? asked : asked",
     why: 'a run that was killed beside a warm kube-proxy cannot go on',
   },
   {
     id: 'the old writer was last',
     file: FLIP,
-    find: '    await engine.driver.cool(engine.run, node);\n    await engine.driver.warm(engine.run, node);\n    await prove(',
-    replace: '    await prove(',
+    find: '    await engine.driver.cool(engine.run, node);\n    times.proxy += (engine.run.clock.monotonic() - cooled) / 1000;\n    const asked = watch.now();\n    await engine.driver.warm(engine.run, node);\n',
+    replace: '    void cooled;\n    const asked = watch.now();\n',
     why: 'between iptables and ipvs the chains hold what the old kube-proxy wrote last',
   },
   {
@@ -330,8 +331,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'for ever',
     file: ENGINE,
-    find: 'if (clock.monotonic() > end) {',
-    replace: 'if (clock.monotonic() > end + 1e9) {',
+    find: 'if (now > end) throw',
+    replace: 'if (now > end + 1e9) throw',
     why: 'a run waits for what never comes',
   },
   {
@@ -347,6 +348,27 @@ export const MUTANTS: readonly Mutant[] = [
     find: '    stopping.catch(() => undefined);\n',
     replace: '',
     why: 'a watcher that cannot be removed ends the CLI in the middle of a flip',
+  },
+  {
+    id: 'a rehearsal behind fewer gates',
+    file: REHEARSE,
+    find: "direction: 'rehearsed back',",
+    replace: "direction: 'back',",
+    why: 'the way back is called proven though nobody dialled a Service',
+  },
+  {
+    id: 'no rehearsal',
+    file: REHEARSE,
+    find: 'standing.record.rehearsed === undefined',
+    replace: 'standing.record.rehearsed !== undefined',
+    why: 'every node is flipped before anybody knows whether it can go back',
+  },
+  {
+    id: 'proven before it is',
+    file: REHEARSE,
+    find: "  journal.append({ event: 'rehearsal-started', ...at });",
+    replace: "  journal.append({ event: 'rehearsal-started', ...at });\n  await remember(engine, planned.name);",
+    why: 'a run that goes on after a crash takes the way back for proven',
   },
   {
     id: 'one epoch for all',

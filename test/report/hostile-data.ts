@@ -56,6 +56,8 @@ const events: RunEvent[] = (
     { event: 'node-done', ...at, mode: 'nftables', seconds: 1, proxySeconds: 1, attempts: 1, failed: 0 },
     { event: 'node-restarted', ...at, mode: 'iptables', seconds: 1, proxySeconds: 1 },
     { event: 'node-back', ...at, mode: 'iptables' },
+    { event: 'rehearsal-started', ...at },
+    { event: 'rehearsal-done', ...at, seconds: 1 },
     { event: 'note', text: 'a note' },
     { event: 'run-closed', outcome: 'halted', reason: 'reason', next: 'next' },
   ] satisfies NewEvent[]

@@ -32,6 +32,23 @@ function make(
 }
 
 describe('planText', () => {
+  it('names the nodes without a way back, by reason', () => {
+    const text = planText(make({ nodes: ['a', 'b', 'c'].map(name => makeNode(name, { osImage: 'AlmaLinux 10.1' })) }));
+    expect(text).toMatch(/^nodes +3 to flip, 0 left alone; 3 nodes without a way back$/m);
+    expect(text.replaceAll(/\s+/g, ' ')).toContain(
+      'no way back: a, b, c: AlmaLinux 10.1 has no iptables kernel modules, which iptables needs',
+    );
+    expect(planText(make())).not.toContain('way back');
+  });
+
+  it('says where the way back is rehearsed', () => {
+    const text = planText(make({ book: { rehearse: 'canary' } }));
+    expect(text.match(/rehearses the way back: .*/g)).toEqual([
+      'rehearses the way back: node2 flips, goes back and flips again',
+    ]);
+    expect(planText(make())).not.toContain('rehearses');
+  });
+
   it('shows a plan', () => {
     expect(planText(make())).toMatchInlineSnapshot(`
       "plan      f00dfeedf00d: iptables to nftables

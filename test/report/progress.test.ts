@@ -83,6 +83,25 @@ test('on a terminal: a row a batch, and the end says how each ended', async () =
   expect(text()).not.toContain('\u001b[3');
 });
 
+test('a node that goes back and flips again counts once', async () => {
+  const journal = memoryJournal();
+  const { stream, text } = screen();
+  const progress = showProgress(journal, { stream, tty: true, color: false });
+  const at = { batch: 'batch-1', node: 'n1' };
+  const [begin, , done, end] = flip(1);
+  const back: NewEvent[] = [
+    { event: 'rehearsal-started', ...at },
+    { event: 'node-back', ...at, mode: 'iptables' },
+    { event: 'rehearsal-done', ...at, seconds: 1 },
+  ];
+  for (const event of [begin, done, ...back, done, end]) if (event) journal.append(event);
+  expect(text()).toBe('');
+  for (const event of [opened, begin, done, ...back, done, end]) if (event) journal.append(event);
+  journal.append({ event: 'run-closed', outcome: 'done', reason: 'all', next: '' });
+  await progress.stop();
+  expect(text().slice(text().lastIndexOf('SIMULATED'))).toMatch(/batch-1 \(1 of 6\): 1 node, 0 new Services, 1 done/);
+});
+
 test('stop without an end in the journal returns, even before the first event', async () => {
   for (const events of [[], [opened], [opened, ...flip(1).slice(0, 1)]]) {
     const journal = memoryJournal();

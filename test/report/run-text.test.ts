@@ -110,6 +110,26 @@ describe('summary', () => {
     expect(text).not.toMatch(/probed|Services|batches/);
   });
 
+  test('of a rehearsed way back, proven and not', () => {
+    const at = { batch: 'batch-1', node: 'n1' };
+    const begun = journal(opened(), done('n1', 'batch-1'), { event: 'rehearsal-started', ...at });
+    expect(summaryText(begun)).toMatch(/way back +not proven on n1/);
+    const proven = journal(
+      opened(),
+      done('n1', 'batch-1'),
+      { event: 'rehearsal-started', ...at },
+      { event: 'node-back', ...at, mode: 'iptables' },
+      { event: 'rehearsal-done', ...at, seconds: 61 },
+    );
+    expect(summaryText(proven)).toMatch(/way back +proven on n1, in 1 min 1 s/);
+    expect(proven.map(eventLine).slice(-3)).toEqual([
+      '2026-01-01T00:00:20Z batch-1 n1: goes back, to prove the way back before any other node',
+      '2026-01-01T00:00:30Z batch-1 n1: back in mode iptables',
+      '2026-01-01T00:00:40Z batch-1 n1: the way back is proven, in 1 min 1 s',
+    ]);
+    expect(summaryText(HALTED)).not.toContain('way back');
+  });
+
   test('of a journal that stops in the middle says so', () => {
     const text = summaryText(HALTED.slice(0, 5));
     expect(text).toMatch(/ended without a last word/);

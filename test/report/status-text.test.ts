@@ -49,6 +49,16 @@ describe('status', () => {
     ]);
   });
 
+  test('says how it stands with the way back', () => {
+    const run = { id: 'r1', to: 'nftables' as const, startedAt: '2026-01-01T00:00:00Z', holder: '' };
+    const textOf = (rehearsal: { node: string; provenAt?: string }) =>
+      statusText({ ...base, run: { ...run, rehearsal } }, { now });
+    expect(textOf({ node: 'n1' })).toMatch(/^way back +not proven yet; rehearsed on n1 before the next batch$/m);
+    expect(textOf({ node: 'n1', provenAt: '2026-01-01T01:00:00Z' })).toMatch(
+      /^way back +proven on n1 at 2026-01-01T01:00:00Z$/m,
+    );
+  });
+
   test('in a run: batch by batch, what does not fit first in the table and by name below', () => {
     const flipped = node('n1', {
       mode: 'nftables',

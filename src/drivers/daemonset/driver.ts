@@ -1,6 +1,6 @@
 import { type KubeObject, type PatchOp, pointer, type Ref } from '../../core/cluster.ts';
 import { translateConfig } from '../../core/config-translation.ts';
-import type { Driver, FlipNode, RunContext } from '../../core/driver.ts';
+import type { Driver, FlipNode, RunContext, SeenPod } from '../../core/driver.ts';
 import { EXIT, ProxyctlError } from '../../core/errors.ts';
 import { metadataOps } from '../../core/metadata-ops.ts';
 import { MODES, type Mode } from '../../core/mode.ts';
@@ -105,6 +105,10 @@ export const daemonsetDriver: Driver = {
     const left = await run.cluster.get(ref);
     if (left && !mountsMode(left, run, node.to)) await this.cool(run, node);
     const made = await createOnce(run, pod, ref, LABEL_RUN);
+    const seconds = Math.max(POD_SECONDS, run.plan.playbook.gates.convergence);
+    await run.waitFor(`the warm kube-proxy on ${node.name} to start`, seconds, async seen =>
+      running(await run.cluster.get(ref), seen),
+    );
     return left && left.metadata.uid === made.metadata.uid && isRunning(left) ? 'running' : 'started';
   },
 
@@ -131,12 +135,20 @@ export const daemonsetDriver: Driver = {
     const pod = await run.cluster.get(warm);
     if (pod) await deleteFenced(run, warm, pod.metadata.uid);
     await setMode(run, node, 'hand-over', node.home === 'mode' ? node.to : null);
-    await run.waitFor(`the ${node.to} kube-proxy on ${node.name} to start`, POD_SECONDS, () => homePod(run, node));
+    await run.waitFor(`the ${node.to} kube-proxy on ${node.name} to start`, POD_SECONDS, async seen =>
+      running(await homePod(run, node), seen),
+    );
     if (pod) await gone(run, warm, pod, `the warm kube-proxy on ${node.name} to end`);
   },
 
+  async podOf(run, node, slot) {
+    if (slot === 'main') return homePod(run, node);
+    return run.cluster.get({ kind: 'Pod', namespace: namespaceOf(run), name: warmPodName(node.name) });
+  },
+
   async serves(run, node) {
-    return (await homePod(run, node)) !== undefined;
+    const pod = await homePod(run, node);
+    return pod !== undefined && isRunning(pod);
   },
 
   async commit(run) {
@@ -181,9 +193,10 @@ export const daemonsetDriver: Driver = {
       const ref: Ref = { kind: 'Pod', namespace: namespaceOf(run), name: pod.metadata.name };
       await deleteFenced(run, ref, pod.metadata.uid);
     }
-    await run.waitFor(`the kube-proxy on ${node} to start again`, POD_SECONDS, async () =>
-      (await proxyPods(run, node)).find(p => p.metadata.uid !== pod?.metadata.uid && isRunning(p)),
-    );
+    await run.waitFor(`the kube-proxy on ${node} to start again`, POD_SECONDS, async seen => {
+      const others = (await proxyPods(run, node)).filter(p => p.metadata.uid !== pod?.metadata.uid);
+      return running(others.find(isRunning) ?? others[0], seen);
+    });
   },
 
   async leave(run) {
@@ -224,6 +237,12 @@ export const daemonsetDriver: Driver = {
     await leaveNamespace(run);
   },
 };
+
+/** The pod once it runs. */
+function running(pod: KubeObject | undefined, seen: SeenPod): KubeObject | undefined {
+  seen(pod);
+  return pod && isRunning(pod) ? pod : undefined;
+}
 
 /** The modes that this run may bring a node into: the target, and for the way back where the nodes came from. */
 function modesOf(run: RunContext): Mode[] {

@@ -68,6 +68,7 @@ interface Template {
 }
 interface PodSpec {
   containers: Container[];
+  initContainers?: Container[];
   volumes?: { name: string; configMap?: { name: string } }[];
   nodeSelector?: Record<string, string>;
   affinity?: { nodeAffinity?: { requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms: Term[] } } };
@@ -89,8 +90,13 @@ function templateOf(daemonSet: KubeObject): Template {
   return structuredClone(daemonSet.spec.template);
 }
 
-/** The template with the mode's ConfigMap in the place of the original one. */
-function withConfigMap(template: Template, originals: Originals, mode: Mode): Template {
+/**
+ * The template with the mode's ConfigMap in the place of the original one. The image is on the node, where it runs: a registry
+ * that is away must not stand in the way, there or back.
+ */
+function ofMode(template: Template, originals: Originals, mode: Mode): Template {
+  const { containers, initContainers = [] } = template.spec;
+  for (const container of [...initContainers, ...containers]) container.imagePullPolicy = 'IfNotPresent';
   for (const volume of template.spec.volumes ?? []) {
     if (volume.configMap?.name === originals.configMap.metadata.name) {
       volume.configMap.name = `${originals.configMap.metadata.name}-${mode}`;
@@ -125,7 +131,7 @@ function withShadow(spec: PodSpec, container: Container, mode: Mode): void {
 /** The DaemonSet that serves nodes labelled with a mode. */
 export function modeDaemonSet(run: string, originals: Originals, mode: Mode): KubeObject {
   const { metadata, spec } = originals.daemonSet;
-  const template = withConfigMap(templateOf(originals.daemonSet), originals, mode);
+  const template = ofMode(templateOf(originals.daemonSet), originals, mode);
   const name = modeDaemonSetName(originals, mode);
   const selector = { [LABEL_MODE]: mode };
   template.metadata = {
@@ -152,7 +158,7 @@ export function modeDaemonSet(run: string, originals: Originals, mode: Mode): Ku
 
 /** The warm kube-proxy of a node: the cluster's own image and account, the target's config, its cleanup disarmed. */
 export function warmPod(run: string, originals: Originals, node: string, mode: Mode): KubeObject {
-  const template = withConfigMap(templateOf(originals.daemonSet), originals, mode);
+  const template = ofMode(templateOf(originals.daemonSet), originals, mode);
   const container = proxyContainer(template.spec, originals);
   const folder = originals.configPath.slice(0, originals.configPath.lastIndexOf('/'));
   const swap = (text: string) => text.replace(originals.configPath, `${folder}/${WARM_KEY}`);

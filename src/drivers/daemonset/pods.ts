@@ -29,10 +29,12 @@ export async function proxyPods(run: RunContext, node: string): Promise<KubeObje
   return found;
 }
 
+/** The pod of the node's home, the running one where there are two. */
 export async function homePod(run: RunContext, node: FlipNode): Promise<KubeObject | undefined> {
   const name = node.home === 'mode' ? modeDaemonSetName(run.originals, node.to) : run.originals.daemonSet.metadata.name;
   const pods = await proxyPods(run, node.name);
-  return pods.find(p => p.metadata.ownerReferences?.some(o => o.controller && o.name === name) && isRunning(p));
+  const own = pods.filter(p => p.metadata.ownerReferences?.some(o => o.controller && o.name === name));
+  return own.find(isRunning) ?? own.find(p => p.metadata.deletionTimestamp === undefined);
 }
 
 /** The warm kube-proxies of the run, on whatever node. */
