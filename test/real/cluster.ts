@@ -26,14 +26,7 @@ export function freshCluster(mode: string): void {
   const up = [`${SHARED}/up`, '--nodes', '3', '--mode', mode, '--mem', '2000', '--image', IMAGE];
   const said = sh(nice, ...how, ...up);
   console.log(said.trim().split('\n').at(-1));
-  for (const node of ['1', '2', '3']) sh(`${SHARED}/node`, node, PACKETS_APART);
 }
-
-/**
- * Kernels in user mode stop dead when a packet comes in while they unmap memory and its way through the rules is longer than
- * what is left of the stack. So packets get a thread of their own, which comes before all others. For each node, each time it boots.
- */
-export const PACKETS_APART = 'echo 1 > /sys/class/net/vec0/threaded; chrt -f -p 50 $(pgrep napi/vec0)';
 
 export default function setup(): (() => void) | undefined {
   if (FOREIGN !== undefined) return undefined;

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Step } from '../../src/core/run-state.ts';
 import { Random } from '../../src/sim/random.ts';
-import { GOES_FIRST, PACKETS_APART, SHARED } from './cluster.ts';
+import { GOES_FIRST, SHARED } from './cluster.ts';
 import type { RealRunning } from './proxyctl.ts';
 import { eventually, kubectl, onNode, sleep } from './shell.ts';
 import type { Stage } from './stage.ts';
@@ -126,7 +126,7 @@ async function powerCycle(node: string): Promise<void> {
   const [nice, ...how] = GOES_FIRST;
   await exec(nice, [...how, `${SHARED}/reboot`, node.replace('node', '')]);
   await eventually(`a shell on ${node}`, BOOT_SECONDS, async () => {
-    await onNode(node, PACKETS_APART);
+    await onNode(node, 'true');
     return true;
   });
 }

@@ -3,7 +3,7 @@ import type { Mode } from '../../src/core/mode.ts';
 import { FOREIGN, freshCluster } from './cluster.ts';
 import { checkForeign } from './foreign.ts';
 import { giveRights } from './rights.ts';
-import { accountOf, apply, kubectl, namespaceOf, SUITE } from './shell.ts';
+import { accountOf, apply, namespaceOf, nodeNames, onNode, SUITE } from './shell.ts';
 import { layOut } from './workload.ts';
 
 /** A fresh cluster of three nodes with its workload, and an account for proxyctl. */
@@ -16,24 +16,40 @@ export async function laidOut(mode: Mode): Promise<void> {
   await giveRights();
 }
 
-/** Performs `attempt`; once more, on a new cluster, when it failed and a node is dead. It says so. */
+const ATTEMPTS = 3;
+/** For a shell on a node, s: a slow one has answered by then. */
+const ANSWER_SECONDS = 45;
+
+/** Performs `attempt`; again, on a new cluster, when it failed and a node is dead. It says so. */
 export async function onLivingNodes<T>(mode: Mode, attempt: () => Promise<T>): Promise<T> {
-  try {
-    return await attempt();
-  } catch (error) {
-    const dead = await deadNodes();
-    if (dead.length === 0) throw error;
-    const said = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    console.log(`${dead.join(', ')} stopped dead (${said}): once more, on a new cluster`);
-    await laidOut(mode);
-    return await attempt();
+  for (let left = ATTEMPTS - 1; ; left--) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const dead = await deadNodes();
+      if (dead.length === 0 || left === 0) throw error;
+      const said = error instanceof Error ? error.message.split('\n')[0] : String(error);
+      console.log(`${dead.join(', ')} stopped dead (${said}): once more, on a new cluster`);
+      await laidOut(mode);
+    }
   }
 }
 
-/** Nodes of which the control plane has not heard for so long that it calls their state unknown; none on a foreign cluster. */
+/** Nodes of our own cluster that do not even give a shell. */
 export async function deadNodes(): Promise<string[]> {
   if (FOREIGN !== undefined) return [];
-  const path = '{range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}';
-  const lines = (await kubectl('get', 'nodes', '-o', `jsonpath=${path}`)).split('\n');
-  return lines.filter(line => line.endsWith(' Unknown')).map(line => line.split(' ')[0] ?? '');
+  const answers = await Promise.all((await nodeNames()).map(async node => ((await isAlive(node)) ? [] : [node])));
+  return answers.flat();
+}
+
+async function isAlive(node: string): Promise<boolean> {
+  const silence = AbortSignal.timeout(ANSWER_SECONDS * 1000);
+  const silent = new Promise<false>(resolve => silence.addEventListener('abort', () => resolve(false)));
+  return Promise.race([
+    silent,
+    onNode(node, 'true').then(
+      () => true,
+      () => false,
+    ),
+  ]);
 }
