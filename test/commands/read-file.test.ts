@@ -149,7 +149,7 @@ describe('readPlaybook', () => {
     ['kind: ConfigMap\n', 'p.yaml:1:1: this is a ConfigMap, not a Playbook'],
     [
       '__proto__: {polluted: 1}\n',
-      'p.yaml:1:1: __proto__: is not known; there are version, title, from, to, batch, order, exposure, options, gates, preflight',
+      'p.yaml:1:1: __proto__: is not known; there are version, title, from, to, batch, order, rehearse, exposure, options, gates, preflight',
     ],
   ])('refuses %j', (content, message) => {
     expect(yaml(content)).toBe(message);
