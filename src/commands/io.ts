@@ -59,10 +59,15 @@ export function clusterLine(identity: ClusterIdentity): string {
 export async function confirm(io: CommandIo, identity: ClusterIdentity, yes: boolean, what: string): Promise<void> {
   if (yes) return;
   if (!io.interactive) throw new ProxyctlError(`${what} needs a terminal to ask on, or --yes`, EXIT.usage);
+  await typed(`Type the cluster's name (${escapeText(identity.context)}) to ${what}: `, identity.context);
+}
+
+/** Asks on the terminal. Throws with code 23 when the answer is not `word`. */
+export async function typed(question: string, word: string): Promise<void> {
   const reader = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = await reader.question(`Type the cluster's name (${escapeText(identity.context)}) to ${what}: `);
-    if (answer.trim() !== identity.context) throw new ProxyctlError(`not confirmed; nothing was changed`, EXIT.stopped);
+    const answer = await reader.question(question);
+    if (answer.trim() !== word) throw new ProxyctlError('not confirmed; nothing was changed', EXIT.stopped);
   } finally {
     reader.close();
   }

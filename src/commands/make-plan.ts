@@ -75,7 +75,7 @@ export function makePlan(inventory: Inventory, to: Mode, playbook: Playbook): Pl
   });
 }
 
-/** The shared configuration, parsed; undefined when there is none to read. */
-export function configOf({ proxy: { configMap } }: Inventory): Record<string, unknown> | undefined {
+/** The shared configuration, parsed; undefined when there is none to read, and kube-proxy has its defaults. */
+export function configOf({ proxy: { configMap } }: Pick<Inventory, 'proxy'>): Record<string, unknown> | undefined {
   return configMap && parseConfig(configMap.text);
 }

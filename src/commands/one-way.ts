@@ -1,10 +1,9 @@
 // Nodes that cannot be brought back are flipped only when somebody names them; --yes is not enough.
-import { createInterface } from 'node:readline/promises';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { PlannedNode } from '../core/plan.ts';
 import { count, few } from '../core/words.ts';
 import { oneWayLines } from '../report/plan-text.ts';
-import type { CommandIo } from './io.ts';
+import { type CommandIo, typed } from './io.ts';
 
 const WORD = 'one-way';
 /** Names in a message. */
@@ -30,7 +29,7 @@ export async function confirmOneWay(
   const what = `${count(names.length, 'node')} without a way back`;
   if (!yes && io.interactive) {
     io.err(oneWayLines(open, io.width).join('\n'));
-    await ask(what);
+    await typed(`Type ${WORD} to flip ${what}: `, WORD);
     return;
   }
   const [first] = open;
@@ -39,16 +38,6 @@ export async function confirmOneWay(
   const all = names.length > MOST_NAMES ? 'NODE,NODE with all of them, as the plan names them' : names.join(',');
   const how = `confirm with --one-way ${all}, or name them in order.exclude of the playbook`;
   throw new ProxyctlError(`the plan flips ${what} (${why}); ${how}`, EXIT.usage);
-}
-
-async function ask(what: string): Promise<void> {
-  const reader = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await reader.question(`Type ${WORD} to flip ${what}: `);
-    if (answer.trim() !== WORD) throw new ProxyctlError('not confirmed; nothing was changed', EXIT.stopped);
-  } finally {
-    reader.close();
-  }
 }
 
 /** `--one-way` must name nodes of the plan that have no way back: a typing error must not pass for consent. @throws ProxyctlError 64 */

@@ -6,13 +6,12 @@ import type { Inventory } from '../core/inventory.ts';
 import type { Mode } from '../core/mode.ts';
 import type { Plan } from '../core/plan.ts';
 import type { Playbook } from '../core/playbook.ts';
-import { parseConfig } from '../drivers/config-text.ts';
 import { acceptFindings, GATES, runGates } from '../gates/index.ts';
 import { preflightJson, preflightReport } from '../report/preflight-json.ts';
 import { preflightJunit } from '../report/preflight-junit.ts';
 import { preflightText } from '../report/preflight-text.ts';
 import { type CommandIo, clusterLine } from './io.ts';
-import { configNotes, playbookOf, targetOf, type Wishes } from './make-plan.ts';
+import { configNotes, configOf, playbookOf, targetOf, type Wishes } from './make-plan.ts';
 import { readInventory } from './read-file.ts';
 import { inventoryOf, openCluster } from './session.ts';
 
@@ -32,7 +31,7 @@ export async function judgePreflight(
   playbook: Playbook,
   cluster?: Cluster,
 ): Promise<Judgement[]> {
-  const { configMap } = inventory.proxy;
+  const proxyConfig = configOf(inventory);
   const look: Look = {
     moment: 'preflight',
     inventory,
@@ -40,7 +39,7 @@ export async function judgePreflight(
     playbook,
     ...(cluster ? { cluster } : {}),
     configNotes: configNotes(inventory, to, playbook),
-    ...(configMap ? { proxyConfig: parseConfig(configMap.text) } : {}),
+    ...(proxyConfig ? { proxyConfig } : {}),
     expectedModes: new Map(),
     exposed: new Set(),
   };

@@ -11,13 +11,13 @@ import { ruleOptions } from '../core/rule-options.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { type Choice, chooseNodes, type ServiceTrace, TRACE_VERSION, traceOf } from '../core/trace.ts';
 import { few } from '../core/words.ts';
-import { parseConfig } from '../drivers/config-text.ts';
 import { escapeJson } from '../report/escape.ts';
 import { traceText } from '../report/trace-text.ts';
 import { realClock } from '../run/clock.ts';
 import { lookAtNodes } from '../run/look.ts';
 import { findRecord } from '../run/record.ts';
 import type { CommandIo } from './io.ts';
+import { configOf } from './make-plan.ts';
 import { openCluster, watcherImageOf } from './session.ts';
 
 export interface TraceOptions {
@@ -111,7 +111,7 @@ class Tracer {
       versions: [before.version, version],
       choices,
       views,
-      options: ruleOptions(configOf(inventory)),
+      options: ruleOptions(configOf(inventory) ?? {}),
       modes: modesOf(inventory, record),
     });
   }
@@ -226,9 +226,4 @@ function modesOf({ nodes }: NodesInventory, record: RunRecord | undefined): Mode
   const found = new Set<string>(nodes.map(n => n.mode));
   if (plan) for (const mode of [plan.to, ...plan.batches.flatMap(b => b.nodes.map(n => n.from))]) found.add(mode);
   return MODES.filter(mode => isMode(mode) && found.has(mode));
-}
-
-/** Without a configuration to read, kube-proxy has its defaults. */
-function configOf({ proxy }: NodesInventory): Record<string, unknown> {
-  return proxy.configMap ? parseConfig(proxy.configMap.text) : {};
 }

@@ -12,7 +12,6 @@ import { ruleOptions } from '../core/rule-options.ts';
 import type { ServiceTruth } from '../core/service-truth.ts';
 import { type Verification, verification } from '../core/verification.ts';
 import { count } from '../core/words.ts';
-import { parseConfig } from '../drivers/config-text.ts';
 import { leaveNamespace } from '../drivers/own-namespace.ts';
 import { GATES, runGates } from '../gates/index.ts';
 import { escapeText } from '../report/escape.ts';
@@ -26,6 +25,7 @@ import { watchServices } from '../run/service-truth.ts';
 import { verifyNodes } from '../run/verify.ts';
 import { Watches } from '../run/watches.ts';
 import type { CommandIo } from './io.ts';
+import { configOf } from './make-plan.ts';
 import { holder, inventoryOf, newRunId, writeTargetsFile } from './session.ts';
 
 /** Gates that look at all nodes together. */
@@ -108,7 +108,7 @@ async function watching<T>(
   const { cluster, playbook, watcherImage } = session;
   let { inventory } = session;
   const notProbed = await writeTargetsFile(run, inventory, new Set(), playbook.gates.probes.services);
-  const services = watchServices(cluster, realClock, ruleOptions(configOf(inventory)));
+  const services = watchServices(cluster, realClock, ruleOptions(configOf(inventory) ?? {}));
   const watches = new Watches({
     run,
     watcherImage,
@@ -122,7 +122,7 @@ async function watching<T>(
     return await work(async () => {
       if (rounds++ > 0) inventory = await inventoryOf(cluster);
       const nodes = nodesOf(inventory);
-      const proxyConfig = configOf(inventory);
+      const proxyConfig = configOf(inventory) ?? {};
       const looking = { run, watches, inventory, proxyConfig, nodes, truth: services.truth };
       const found = await lookAtNodes(session, looking);
       return verification({ ...found, notProbed, ...(session.again ? { round: rounds } : {}) });
@@ -186,11 +186,6 @@ function lookAt(
     proxyConfig,
     truth,
   };
-}
-
-/** Without a configuration to read, kube-proxy has its defaults. */
-function configOf({ proxy }: Inventory): Record<string, unknown> {
-  return proxy.configMap ? parseConfig(proxy.configMap.text) : {};
 }
 
 /** What is waited for is said with --verbose; there is no run to keep a journal of. */

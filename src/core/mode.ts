@@ -45,6 +45,8 @@ export function majorMinor(version: string): [number, number] | undefined {
   return match ? [Number(match[1]), Number(match[2])] : undefined;
 }
 
-export function atLeast(version: readonly [number, number], floor: readonly [number, number]): boolean {
-  return version[0] > floor[0] || (version[0] === floor[0] && version[1] >= floor[1]);
+/** Number by number; one that `version` lacks counts as 0. */
+export function atLeast(version: readonly number[], floor: readonly number[]): boolean {
+  const at = floor.findIndex((number, i) => (version[i] ?? 0) !== number);
+  return at < 0 || (version[at] ?? 0) > (floor[at] ?? 0);
 }

@@ -6,8 +6,9 @@
 // way. What holds packets back forgets them by itself after HOLD_SECONDS: nothing that dies in here can cut a connection off.
 // So that it is a moment however many there are, it is done for so many flows at a time, by one program for each step, started
 // before it is needed where that can be: on slow nodes the start of a program takes as long as all that it does.
+import { atLeast } from '../core/mode.ts';
 import type { NodeIo, Prepared, ProgramResult } from '../core/node-io.ts';
-import { servicePort } from '../core/service-port.ts';
+import { hostPort, servicePort } from '../core/service-port.ts';
 import { parseIpVsConnections } from '../kernel/ipvs.ts';
 
 const TABLE = 'proxyctl-adopt';
@@ -58,12 +59,7 @@ export interface Server {
 export async function canAdopt(io: NodeIo): Promise<boolean> {
   const [conntrack, nft] = await Promise.all([io.run('conntrack', ['--version']), io.run('nft', ['--version'])]);
   const version = /v(\d+)\.(\d+)\.(\d+)/.exec(conntrack.stdout)?.slice(1).map(Number) ?? [];
-  return nft.code === 0 && conntrack.code === 0 && !isBefore(version, CONNTRACK_NEEDS);
-}
-
-function isBefore(version: readonly number[], needed: readonly number[]): boolean {
-  const at = needed.findIndex((part, i) => version[i] !== part);
-  return at >= 0 && (version[at] ?? 0) < (needed[at] ?? 0);
+  return nft.code === 0 && conntrack.code === 0 && atLeast(version, CONNTRACK_NEEDS);
 }
 
 /** How many flows were handed over, and what went wrong with others. */
@@ -219,13 +215,9 @@ function tupleOf({ src, dst, sport, dport }: Flow): string {
 function entryOf(flow: Flow): string {
   const { src, sport, replySrc, replySport, replyDst, replyDport } = flow;
   const isMasqueraded = replyDst !== src || replyDport !== sport;
-  const source = isMasqueraded ? ` --src-nat ${joined(replyDst, replyDport)}` : '';
+  const source = isMasqueraded ? ` --src-nat ${hostPort(replyDst, replyDport)}` : '';
   const state = `--state ESTABLISHED -u SEEN_REPLY,ASSURED -t ${TIMEOUT_SECONDS}`;
-  return `-A ${tupleOf(flow)} --dst-nat ${joined(replySrc, replySport)}${source} ${state}`;
-}
-
-function joined(address: string, port: string): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return `-A ${tupleOf(flow)} --dst-nat ${hostPort(replySrc, replySport)}${source} ${state}`;
 }
 
 async function run(io: NodeIo, program: string, args: string[], input?: string): Promise<string> {

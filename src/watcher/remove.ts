@@ -1,6 +1,6 @@
 // Removes single things from a node's kernel. What fails is printed; whether something is gone is for a new look to say.
 import type { NodeIo, Prepared } from '../core/node-io.ts';
-import { servicePort } from '../core/service-port.ts';
+import { hostPort } from '../core/service-port.ts';
 import { parseIpVs, type VirtualServer, virtualServerKey } from '../kernel/ipvs.ts';
 import type { ChainRef, Leftovers } from '../kernel/leftovers.ts';
 import { readIfThere } from './collect.ts';
@@ -41,13 +41,16 @@ export class Remover {
 
   /** Hundreds of them in a moment: one program removes them all. Gives whether they are gone. */
   async virtualServers(servers: readonly VirtualServer[], removal = this.serverRemoval()): Promise<boolean> {
-    const lines = servers.map(server => `-D ${SERVICE_FLAG[server.protocol]} ${placeOf(server)}\n`);
+    const lines = servers.map(
+      ({ protocol, address, port }) => `-D ${SERVICE_FLAG[protocol]} ${hostPort(address, port)}\n`,
+    );
     const { code, stderr } = await removal.give(lines.join(''));
     if (code !== 0) this.report.trouble('ipvsadm -R', stderr.trim() || `exit code ${code}`);
     // It gives no code for lines that failed.
     const there = new Set(parseIpVs((await readIfThere(this.io, '/proc/net/ip_vs')) ?? '').map(virtualServerKey));
     const left = servers.filter(server => there.has(virtualServerKey(server)));
-    for (const server of left) this.report.trouble(`ipvsadm -D ${placeOf(server)}`, 'it is still there');
+    for (const { address, port } of left)
+      this.report.trouble(`ipvsadm -D ${hostPort(address, port)}`, 'it is still there');
     return left.length === 0;
   }
 
@@ -77,11 +80,6 @@ export class Remover {
       await this.io.sleep(LOCK_WAIT_MS);
     }
   }
-}
-
-function placeOf({ address, port, protocol }: VirtualServer): string {
-  const [place = ''] = servicePort(address, port, protocol).split('/');
-  return place;
 }
 
 /** Jumps first, then the chains: emptied before the first is deleted, since they lead to one another. */
