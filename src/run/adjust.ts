@@ -2,10 +2,10 @@
 import { adjustPlan } from '../core/adjust-plan.ts';
 import type { RunContext } from '../core/driver.ts';
 import type { Plan } from '../core/plan.ts';
-import { modeLabel, nodeState, type RunRecord } from '../core/run-state.ts';
+import { modeLabel, nodeState } from '../core/run-state.ts';
 import { adjustmentText } from '../core/steering.ts';
 import type { Engine } from './engine.ts';
-import { replaceRecord } from './record.ts';
+import { revise } from './record.ts';
 
 /** Batches of which a node was touched: what bears our label or a step. */
 export async function begunBatches({ cluster, plan }: Pick<RunContext, 'cluster' | 'plan'>): Promise<Set<string>> {
@@ -29,9 +29,7 @@ export async function takeUpAdjustment(engine: Engine, begun: ReadonlySet<string
   };
   const plan = adjustPlan(record.plan, change, progress);
   const adjusted = [...(record.adjusted ?? []), { by: change.by, at: change.at, was: record.plan.id }];
-  const next: RunRecord = { ...record, revision: record.revision + 1, plan, adjusted };
-  await replaceRecord(run.cluster, record, next);
-  standing.record = next;
+  await revise(engine, { plan, adjusted });
   const why = `${adjustmentText(change)}, as ${change.by} wanted at ${change.at}`;
   journal.append({ event: 'replanned', why, batches: batchesOf(plan) });
   return true;

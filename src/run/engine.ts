@@ -13,7 +13,7 @@ import type { RunRecord } from '../core/run-state.ts';
 import type { ServiceTruth } from '../core/service-truth.ts';
 import type { Adjustment } from '../core/steering.ts';
 import { askGates, Patience, type Standing } from './ask-gates.ts';
-import { POD_LOOK_MS, Troubles } from './troubles.ts';
+import { PodPace, Troubles } from './troubles.ts';
 
 export const POLL_MS = 200;
 /** Gates are asked again so that asking takes a tenth of the time, and at the latest after this: lists of large clusters are dear. */
@@ -231,7 +231,7 @@ export async function judgeUntilPassed(engine: Judging, options: JudgeOptions): 
 class PodLooks {
   private readonly troubles = new Troubles();
   private readonly pod: JudgeOptions['pod'];
-  private lookedAt = Number.NEGATIVE_INFINITY;
+  private readonly pace = new PodPace();
 
   constructor(pod: JudgeOptions['pod']) {
     this.pod = pod;
@@ -243,8 +243,7 @@ class PodLooks {
 
   /** Why it will not start, once that is so. */
   async look(now: number): Promise<string | undefined> {
-    if (!this.pod || now - this.lookedAt < POD_LOOK_MS) return undefined;
-    this.lookedAt = now;
+    if (!this.pod || !this.pace.isDue(now)) return undefined;
     this.troubles.see(await this.pod(), now);
     return this.troubles.isHopeless(now) ? this.troubles.text : undefined;
   }

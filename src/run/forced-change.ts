@@ -3,8 +3,9 @@ import type { Cluster, KubeObject } from '../core/cluster.ts';
 import type { Runner } from '../core/driver.ts';
 import { ApiError } from '../core/errors.ts';
 import type { ForcedChange } from '../core/gate.ts';
-import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
+import { LABEL_PART, NAMESPACE, PARTS } from '../core/names.ts';
 import { hostPort, servicePort } from '../core/service-port.ts';
+import { ownMetadata, ownSlice } from './probe-service.ts';
 
 const NAME = 'follows-changes';
 const PORT = 80;
@@ -15,22 +16,20 @@ const TARGET_PORT = 9;
 const NOWHERE = { IPv4: '192.0.2.', IPv6: '2001:db8::' } as const;
 const ADDRESSES = 250;
 
-type Family = keyof typeof NOWHERE;
-
 /** Changes the endpoint and says what rules must say from now on. Throws what the API throws. */
 export async function forceChange(run: Runner): Promise<ForcedChange> {
   const address = await ensureService(run);
-  const family: Family = address.includes(':') ? 'IPv6' : 'IPv4';
   const old = await slices(run);
   const next = 1 + (Math.max(0, ...old.map(numberOf)) % ADDRESSES);
-  await createdNow(run.cluster, sliceOf(run, family, next));
+  const nowhere = `${address.includes(':') ? NOWHERE.IPv6 : NOWHERE.IPv4}${next}`;
+  await createdNow(run.cluster, sliceOf(run, nowhere, next));
   for (const { metadata } of old) {
     const uid = metadata.uid === undefined ? {} : { uid: metadata.uid };
     await run.cluster.delete({ kind: 'EndpointSlice', namespace: NAMESPACE, name: metadata.name }, uid);
   }
   return {
     key: servicePort(address, PORT, 'TCP'),
-    endpoint: hostPort(`${NOWHERE[family]}${next}`, TARGET_PORT),
+    endpoint: hostPort(nowhere, TARGET_PORT),
     at: run.clock.now(),
   };
 }
@@ -45,7 +44,7 @@ export async function removeForcedChange(run: Runner): Promise<void> {
 /** Its cluster IP. One that a killed run left will do. */
 async function ensureService(run: Runner): Promise<string> {
   const ports = [{ name: PORT_NAME, port: PORT, protocol: 'TCP', targetPort: TARGET_PORT }];
-  const service = { apiVersion: 'v1', kind: 'Service', metadata: metadata(run, NAME), spec: { ports } };
+  const service = { apiVersion: 'v1', kind: 'Service', metadata: ownMetadata(run, NAME), spec: { ports } };
   const there = (await standing(run)) ?? (await createdNow(run.cluster, service)) ?? (await standing(run));
   if (!there) throw new Error(`Service ${NAME} was deleted as soon as it was made`);
   return there.spec.clusterIP;
@@ -70,22 +69,9 @@ function numberOf({ metadata }: KubeObject): number {
   return Number(metadata.name.slice(NAME.length + 1)) || 0;
 }
 
-function sliceOf(run: Runner, family: Family, number: number): KubeObject {
-  return {
-    apiVersion: 'discovery.k8s.io/v1',
-    kind: 'EndpointSlice',
-    metadata: metadata(run, `${NAME}-${number}`, {
-      'kubernetes.io/service-name': NAME,
-      'endpointslice.kubernetes.io/managed-by': 'proxyctl',
-    }),
-    addressType: family,
-    ports: [{ name: PORT_NAME, port: TARGET_PORT, protocol: 'TCP' }],
-    endpoints: [{ addresses: [`${NOWHERE[family]}${number}`], conditions: { ready: true } }],
-  };
-}
-
-function metadata(run: Runner, name: string, labels: Record<string, string> = {}): KubeObject['metadata'] {
-  return { name, namespace: NAMESPACE, labels: { ...labels, [LABEL_PART]: PARTS.probe, [LABEL_RUN]: run.id } };
+function sliceOf(run: Runner, address: string, number: number): KubeObject {
+  const ports = [{ name: PORT_NAME, port: TARGET_PORT, protocol: 'TCP' }];
+  return ownSlice(run, { service: NAME, name: `${NAME}-${number}`, address, ports });
 }
 
 /** The object as the server has made it; undefined when it was there already, as after a create that was answered late. */

@@ -63,7 +63,8 @@ export async function putBack(
         : callOff(engine, { node: node.name, left: node.from, now: node.to }));
       engine.journal.append({ event: 'node-back', batch, node: node.name, mode: node.to });
     } catch (error) {
-      if (!(error instanceof Red) && !(error instanceof PodWillNotStart && (await serves(engine, node.name))))
+      // Where the new mode serves as before, other nodes may go back meanwhile.
+      if (!(error instanceof Red) && !(error instanceof PodWillNotStart && (await isFlipped(engine, node.name))))
         throw error;
       stuck.push(`${node.name} (${error.message})`);
     }
@@ -77,8 +78,8 @@ export async function putBack(
   };
 }
 
-/** The new mode serves there as before, so that other nodes may go back meanwhile. */
-async function serves({ run }: Engine, name: string): Promise<boolean> {
+/** The new mode serves there as before. */
+export async function isFlipped({ run }: Engine, name: string): Promise<boolean> {
   const object = await run.cluster.get({ kind: 'Node', name });
   return object !== undefined && modeLabel(object) === run.plan.to;
 }
@@ -132,10 +133,12 @@ async function leave(engine: Engine, watches: Watches, shared: Mode): Promise<vo
   const { driver, run } = engine;
   await phase(engine, 'restore', 'the original DaemonSet', () => driver.restoreTemplate(run));
   const outdated = await driver.outdated(run);
+  const steps = await stepsOf(engine);
+  const bearing = (wanted: Step) => [...steps].flatMap(([name, step]) => (step === wanted ? [name] : []));
   // Restarted by a run that was left before anybody had looked at them.
-  const unseen = (await nodesIn(engine, 'verify')).filter(name => !outdated.includes(name));
+  const unseen = bearing('verify').filter(name => !outdated.includes(name));
   // The one whose flip was called off was restarted then: it is looked at before another restarts.
-  const first = (await nodesIn(engine, 'warm')).filter(name => outdated.includes(name));
+  const first = bearing('warm').filter(name => outdated.includes(name));
   const all = [...new Set([...unseen, ...first, ...outdated])];
   watches.prefetch(all[0]);
   for (const [index, name] of all.entries()) {
@@ -189,14 +192,15 @@ function restarted(
   });
 }
 
-/** Nodes of the plan that bear this step. */
-async function nodesIn({ run }: Engine, step: Step): Promise<string[]> {
-  const names: string[] = [];
+/** The step that each node of the plan bears. */
+async function stepsOf({ run }: Engine): Promise<Map<string, Step>> {
+  const steps = new Map<string, Step>();
   for (const { name } of run.plan.batches.flatMap(b => b.nodes)) {
     const object = await run.cluster.get({ kind: 'Node', name });
-    if (object && nodeState(object)?.step === step) names.push(name);
+    const step = object && nodeState(object)?.step;
+    if (step) steps.set(name, step);
   }
-  return names;
+  return steps;
 }
 
 async function watched(watch: NodeWatch): Promise<void> {

@@ -1,5 +1,5 @@
 import type { FlipNode } from '../core/driver.ts';
-import type { Batch, PlannedNode } from '../core/plan.ts';
+import type { Batch } from '../core/plan.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { scopeOf } from '../core/scope.ts';
 import { sharesChains } from '../core/sweep.ts';
@@ -11,7 +11,7 @@ import { removeForcedChange } from './forced-change.ts';
 import { doneEnding, newcomers } from './newcomers.ts';
 import { answerRed, GO_ON_OR_BACK } from './on-red.ts';
 import { type Ending, phase, refuseCommitted } from './phase.ts';
-import { isRehearsed, rehearseWayBack } from './rehearse.ts';
+import { isRehearsed, type Rehearsing, rehearseWayBack } from './rehearse.ts';
 import { Watches } from './watches.ts';
 
 /** Walks the plan. Nodes that are done already are left alone, so the same call goes on after a halt. */
@@ -34,7 +34,8 @@ export async function migrate(engine: Engine): Promise<Ending> {
         const before = await rememberAll(engine, questions(engine, new Map()));
         let flipped = false;
         for (const node of batch.nodes) {
-          if (await inTurn(engine, watches, batch, node, order[order.indexOf(node.name) + 1])) flipped = true;
+          const following = order[order.indexOf(node.name) + 1];
+          if (await inTurn({ engine, watches, batch, planned: node, following })) flipped = true;
         }
         // A later batch had begun when the run was left, so these gates were passed; now they would see its node in hand.
         const later = run.plan.batches.slice(run.plan.batches.indexOf(batch) + 1);
@@ -86,33 +87,26 @@ async function nextBatch(engine: Engine, watches: Watches, begun: Set<string>): 
   return batch;
 }
 
+interface Turn extends Rehearsing {
+  /** Whose watchers may start meanwhile. */
+  readonly following: string | undefined;
+}
+
 /** A node of the plan, with its way back rehearsed where that is wanted; false when it was flipped before. */
-async function inTurn(
-  engine: Engine,
-  watches: Watches,
-  batch: Batch,
-  planned: PlannedNode,
-  following: string | undefined,
-): Promise<boolean> {
+async function inTurn(turn: Turn): Promise<boolean> {
   try {
-    if (isRehearsed(engine, batch, planned)) {
-      await one(engine, watches, batch, planned, undefined);
-      await rehearseWayBack(engine, watches, batch, planned);
+    if (isRehearsed(turn)) {
+      await one({ ...turn, following: undefined });
+      await rehearseWayBack(turn);
     }
-    return await one(engine, watches, batch, planned, following);
+    return await one(turn);
   } finally {
-    watches.stop(planned.name);
+    turn.watches.stop(turn.planned.name);
   }
 }
 
 /** Flips a node of the plan; false when that was done before. */
-async function one(
-  engine: Engine,
-  watches: Watches,
-  batch: Batch,
-  planned: PlannedNode,
-  following: string | undefined,
-): Promise<boolean> {
+async function one({ engine, watches, batch, planned, following }: Turn): Promise<boolean> {
   const { run } = engine;
   await engine.pausePoint();
   stopPoint(engine);

@@ -9,7 +9,7 @@ import { type Observation, parseObservation, type Vantage } from '../core/observ
 import type { OwnService } from '../core/probe-service.ts';
 import { type WatcherOptions, watcherPod } from './pods.ts';
 import { ensureProbeService, leadTo, removeProbeService } from './probe-service.ts';
-import { POD_LOOK_MS } from './troubles.ts';
+import { PodPace } from './troubles.ts';
 
 /** Time for watcher pods to start, image pull included, in seconds. */
 const START_SECONDS = 300;
@@ -173,14 +173,13 @@ export class NodeWatch {
    */
   async settled(rounds: number, podSeconds = Number.POSITIVE_INFINITY): Promise<void> {
     const { clock, waitFor } = this.run;
-    let lookedAt = Number.NEGATIVE_INFINITY;
+    const pace = new PodPace();
     let hostAt: number | undefined;
     await waitFor(`the watchers on ${this.view.node}`, START_SECONDS, async seen => {
       const now = clock.monotonic();
       if (this.ready(rounds, 'host')) hostAt ??= now;
       if (hostAt !== undefined && (this.ready(rounds, 'pod') || now - hostAt >= podSeconds * 1000)) return true;
-      if (now - lookedAt < POD_LOOK_MS) return undefined;
-      lookedAt = now;
+      if (!pace.isDue(now)) return undefined;
       for (const pod of this.waitedFor(podSeconds)) seen(await this.run.cluster.get(refOf(pod)));
       return undefined;
     });
@@ -210,16 +209,14 @@ export class NodeWatch {
   }
 }
 
-function refOf({ metadata: { name } }: KubeObject): Ref {
+export function refOf({ metadata: { name } }: KubeObject): Ref {
   return { kind: 'Pod', namespace: NAMESPACE, name };
 }
 
 /** Removes that very pod: another runner may have one of the same name by now. */
-export async function removeAtOnce(
-  { cluster }: Pick<Runner, 'cluster'>,
-  { metadata: { name, uid = '' } }: KubeObject,
-): Promise<void> {
-  await cluster.delete({ kind: 'Pod', namespace: NAMESPACE, name }, { uid, graceSeconds: 0 });
+export async function removeAtOnce({ cluster }: Pick<Runner, 'cluster'>, pod: KubeObject): Promise<void> {
+  const { uid = '' } = pod.metadata;
+  await cluster.delete(refOf(pod), { uid, graceSeconds: 0 });
 }
 
 /** Creates a pod of ours; one of the same name, left by a run that was killed, is removed first. */
@@ -227,7 +224,7 @@ export async function createFresh(
   run: Pick<Runner, 'id' | 'cluster' | 'waitFor'>,
   pod: KubeObject,
 ): Promise<KubeObject> {
-  const ref: Ref = { kind: 'Pod', namespace: NAMESPACE, name: pod.metadata.name };
+  const ref = refOf(pod);
   const left = await run.cluster.get(ref);
   if (left) {
     await removeAtOnce(run, left);

@@ -20,7 +20,7 @@ export async function ensureProbeService(run: Runner, node: string): Promise<Own
   const service: KubeObject = {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: metadata(run, nameFor(node)),
+    metadata: ownMetadata(run, nameFor(node)),
     spec: {
       ports: [{ name: PORT_NAME, port: OWN_PORT, protocol: 'TCP', targetPort: PORT_NAME }],
       sessionAffinity: 'ClientIP',
@@ -35,18 +35,13 @@ export async function ensureProbeService(run: Runner, node: string): Promise<Own
 export async function leadTo(run: Runner, node: string, address: string): Promise<void> {
   const name = nameFor(node);
   for (const port of ECHO_PORTS) {
-    const slice: KubeObject = {
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: metadata(run, `${name}-${port}`, {
-        'kubernetes.io/service-name': name,
-        'endpointslice.kubernetes.io/managed-by': 'proxyctl',
-      }),
-      addressType: address.includes(':') ? 'IPv6' : 'IPv4',
+    const slice = {
+      service: name,
+      name: `${name}-${port}`,
+      address,
       ports: [{ name: PORT_NAME, port, protocol: 'TCP' }],
-      endpoints: [{ addresses: [address], conditions: { ready: true }, nodeName: node }],
     };
-    await createFresh(run.cluster, slice);
+    await createFresh(run.cluster, ownSlice(run, { ...slice, node }));
   }
 }
 
@@ -57,7 +52,27 @@ export async function removeProbeService({ cluster }: Runner, node: string): Pro
     await cluster.delete({ kind: 'EndpointSlice', namespace: NAMESPACE, name: `${name}-${port}` });
 }
 
-function metadata(run: Runner, name: string, labels: Record<string, string> = {}): KubeObject['metadata'] {
+/** Where one of our own Services leads: to one address, on a node where it is one's. */
+export function ownSlice(
+  run: Runner,
+  at: { service: string; name: string; address: string; ports: readonly unknown[]; node?: string },
+): KubeObject {
+  const nodeName = at.node === undefined ? {} : { nodeName: at.node };
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: ownMetadata(run, at.name, {
+      'kubernetes.io/service-name': at.service,
+      'endpointslice.kubernetes.io/managed-by': 'proxyctl',
+    }),
+    addressType: at.address.includes(':') ? 'IPv6' : 'IPv4',
+    ports: at.ports,
+    endpoints: [{ addresses: [at.address], conditions: { ready: true }, ...nodeName }],
+  };
+}
+
+/** Of what belongs to a Service of our own. */
+export function ownMetadata(run: Runner, name: string, labels: Record<string, string> = {}): KubeObject['metadata'] {
   return { name, namespace: NAMESPACE, labels: { ...labels, [LABEL_PART]: PARTS.probe, [LABEL_RUN]: run.id } };
 }
 

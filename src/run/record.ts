@@ -5,6 +5,7 @@ import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
 import { nodeAccount, ownNamespace } from '../core/own-namespace.ts';
 import { RunRecord } from '../core/run-state.ts';
 import { withhold } from '../core/withheld.ts';
+import type { Engine } from './engine.ts';
 
 const KEY = 'record.json';
 
@@ -72,6 +73,17 @@ export async function writeRecord(cluster: Cluster, record: RunRecord): Promise<
 export async function replaceRecord(cluster: Cluster, last: RunRecord, next: RunRecord): Promise<void> {
   await writeRecord(cluster, next);
   await cluster.delete({ kind: 'ConfigMap', namespace: NAMESPACE, name: recordName(last) });
+}
+
+/** Writes the run's record with these changes as its next revision. */
+export async function revise(
+  { run, standing }: Pick<Engine, 'run' | 'standing'>,
+  change: Partial<RunRecord>,
+): Promise<void> {
+  const { record } = standing;
+  const next: RunRecord = { ...record, ...change, revision: record.revision + 1 };
+  await replaceRecord(run.cluster, record, next);
+  standing.record = next;
 }
 
 function recordName({ run, revision }: RunRecord): string {

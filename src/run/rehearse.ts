@@ -2,24 +2,26 @@
 import type { FlipNode } from '../core/driver.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Batch, PlannedNode } from '../core/plan.ts';
-import { modeLabel, type RunRecord } from '../core/run-state.ts';
 import { type Engine, Halt, Red, stopPoint } from './engine.ts';
 import { flipNode } from './flip.ts';
-import { replaceRecord } from './record.ts';
+import { isFlipped } from './give-back.ts';
+import { revise } from './record.ts';
 import type { Watches } from './watches.ts';
 
+export interface Rehearsing {
+  readonly engine: Engine;
+  readonly watches: Watches;
+  readonly batch: Batch;
+  readonly planned: PlannedNode;
+}
+
 /** Whether the way back of this node is to be proven, and was not yet. One that was left half-way begins anew. */
-export function isRehearsed({ standing }: Engine, batch: Batch, node: PlannedNode): boolean {
-  return batch.rehearses === node.name && standing.record.rehearsed === undefined;
+export function isRehearsed({ engine: { standing }, batch, planned }: Rehearsing): boolean {
+  return batch.rehearses === planned.name && standing.record.rehearsed === undefined;
 }
 
 /** Brings the flipped node back and writes into the record that this works. Throws a Halt when it does not. */
-export async function rehearseWayBack(
-  engine: Engine,
-  watches: Watches,
-  batch: Batch,
-  planned: PlannedNode,
-): Promise<void> {
+export async function rehearseWayBack({ engine, watches, batch, planned }: Rehearsing): Promise<void> {
   const { run, journal } = engine;
   const at = { batch: batch.id, node: planned.name };
   await engine.pausePoint();
@@ -37,25 +39,17 @@ export async function rehearseWayBack(
   }
   watch.mark();
   journal.append({ event: 'node-back', ...at, mode: node.to });
-  await remember(engine, node.name);
+  await revise(engine, { rehearsed: { node: node.name, at: new Date(run.clock.now()).toISOString() } });
   journal.append({ event: 'rehearsal-done', ...at, seconds: (run.clock.monotonic() - begun) / 1000 });
 }
 
 /** A way back that failed ends the run: what goes wrong from here on could not be undone by a rollback either. */
-async function unproven({ run }: Engine, { name, from, to }: FlipNode, error: unknown): Promise<unknown> {
+async function unproven(engine: Engine, { name, from, to }: FlipNode, error: unknown): Promise<unknown> {
   const failed = error instanceof Red || (error instanceof ProxyctlError && error.exitCode === EXIT.halted);
   if (!failed) return error;
-  const object = await run.cluster.get({ kind: 'Node', name });
-  const stays = object !== undefined && modeLabel(object) === from;
-  const where = stays ? `serves in ${from} as before` : `is on its way to ${to}, which is not proven there`;
+  const where = (await isFlipped(engine, name))
+    ? `serves in ${from} as before`
+    : `is on its way to ${to}, which is not proven there`;
   const what = `the way back is not proven: rehearsed on ${name}, it failed (${error.message})`;
   return new Halt('halted', `${what}; ${name} ${where}, and no other node was touched`);
-}
-
-async function remember({ run, standing }: Engine, node: string): Promise<void> {
-  const { record } = standing;
-  const rehearsed = { node, at: new Date(run.clock.now()).toISOString() };
-  const next: RunRecord = { ...record, revision: record.revision + 1, rehearsed };
-  await replaceRecord(run.cluster, record, next);
-  standing.record = next;
 }

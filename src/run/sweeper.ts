@@ -3,9 +3,9 @@ import type { Mode } from '../core/mode.ts';
 import { NAMESPACE } from '../core/names.ts';
 import { parseObservation, type SweepSample } from '../core/observation.ts';
 import type { Engine } from './engine.ts';
-import { createFresh, removeAtOnce } from './node-watch.ts';
+import { createFresh, refOf, removeAtOnce } from './node-watch.ts';
 import { sweeperPod } from './pods.ts';
-import { POD_LOOK_MS } from './troubles.ts';
+import { PodPace } from './troubles.ts';
 
 export interface Sweeping {
   /** Resolves when nothing of the left mode remains; throws with what remains. The pod is removed either way. */
@@ -29,7 +29,7 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
   const pod = await createFresh(run, sweeperPod(options));
   let last: SweepSample | undefined;
   let trouble = '';
-  let lookedAt = run.clock.monotonic();
+  const pace = new PodPace(run.clock.monotonic());
   const done = new AbortController();
   const follow = run.cluster.followLog(
     { namespace: NAMESPACE, pod: pod.metadata.name },
@@ -51,9 +51,8 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
           follow,
           run.waitFor(`${node}: what ${left} left behind to be removed`, convergence + drain + 60, async seen => {
             if (done.signal.aborted) return true;
-            if (run.clock.monotonic() - lookedAt < POD_LOOK_MS) return undefined;
-            lookedAt = run.clock.monotonic();
-            seen(await run.cluster.get({ kind: 'Pod', namespace: NAMESPACE, name: pod.metadata.name }));
+            if (!pace.isDue(run.clock.monotonic())) return undefined;
+            seen(await run.cluster.get(refOf(pod)));
             return done.signal.aborted ? true : undefined;
           }),
         ]);

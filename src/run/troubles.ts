@@ -7,7 +7,23 @@ const OVER_MS = 10_000;
 /** Every pod is being created for a while, ms. */
 const CREATING_MS = 15_000;
 /** Between two looks at a pod that is waited for by other signs, ms. */
-export const POD_LOOK_MS = 2_000;
+const LOOK_MS = 2_000;
+
+/** When to look at such a pod, which takes a request each time. Times in ms. */
+export class PodPace {
+  private lookedAt: number;
+
+  constructor(lookedAt = Number.NEGATIVE_INFINITY) {
+    this.lookedAt = lookedAt;
+  }
+
+  /** True counts as a look. */
+  isDue(now: number): boolean {
+    if (now - this.lookedAt < LOOK_MS) return false;
+    this.lookedAt = now;
+    return true;
+  }
+}
 
 export class Troubles {
   private trouble: PodTrouble | undefined;
