@@ -16,10 +16,6 @@ export interface Reply {
   readonly answer?: Uint8Array;
 }
 
-/**
- * What the watcher and the sweeper ask of the node they run on. The real one is in src/watcher; the embedded cluster has one
- * that plays a node's kernel, so that the shipped watcher and sweeper run there too.
- */
 /** What a program said and gave back. */
 export interface ProgramResult {
   code: number;
@@ -33,6 +29,10 @@ export interface Prepared {
   give(input: string): Promise<ProgramResult>;
 }
 
+/**
+ * What the watcher and the sweeper ask of the node they run on. The real one is in src/watcher; the embedded cluster has one
+ * that plays a node's kernel, so that the shipped watcher and sweeper run there too.
+ */
 export interface NodeIo {
   /** GET on the node's loopback; rejects when nothing answers within `timeoutMs`. */
   httpGet(port: number, path: string, timeoutMs: number): Promise<{ status: number; body: string }>;

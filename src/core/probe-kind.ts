@@ -12,6 +12,9 @@ export const PROBE_KINDS = [
 ] as const;
 export type ProbeKind = (typeof PROBE_KINDS)[number];
 
+/** Kinds of the probe Service that every pod watcher brings with it. */
+export const OWN_KINDS: readonly ProbeKind[] = ['hairpin', 'affinity'];
+
 /** What people read. */
 export const KIND_LABELS: Readonly<Record<ProbeKind, string>> = {
   'cluster-ip-tcp': 'ClusterIP TCP',

@@ -3,7 +3,14 @@ import { defineGate, type Finding, type Look, type Moment, type NodeInFlip } fro
 import { byDesign, isUnserved } from '../core/mode-differences.ts';
 import type { ProbeTally } from '../core/node-view.ts';
 import type { Outcome, Vantage } from '../core/observation.ts';
-import { KIND_LABELS, kindOfTarget, PROBE_KINDS, type ProbeKind, serviceOfTarget } from '../core/probe-kind.ts';
+import {
+  KIND_LABELS,
+  kindOfTarget,
+  OWN_KINDS,
+  PROBE_KINDS,
+  type ProbeKind,
+  serviceOfTarget,
+} from '../core/probe-kind.ts';
 import { flipTally, tallyText, wasBad } from '../core/probe-tally.ts';
 import { outdatedTargets } from '../core/service-now.ts';
 import { count, few } from '../core/words.ts';
@@ -13,8 +20,6 @@ const VANTAGES: readonly Vantage[] = ['host', 'pod'];
 const MIN_ROUNDS = 2;
 /** Share of the usual targets: a dial that could not be made, for want of ports or files, says nothing about its target. */
 const MIN_DIALLED = 0.9;
-/** Kinds that every pod watcher brings with it. */
-const OWN_KINDS: readonly ProbeKind[] = ['hairpin', 'affinity'];
 /** Refusals seen before the flip, and of those that stay away now: so many are a pattern. */
 const MIN_REFUSALS = 2;
 const SILENT_REFUSALS = 4;

@@ -1,7 +1,7 @@
 // Probe rounds: every target once, and one of those that must be refused.
 import type { NodeIo } from '../core/node-io.ts';
 import type { Outcome, ProbeTargets } from '../core/observation.ts';
-import type { ProbeKind } from '../core/probe-kind.ts';
+import { OWN_KINDS, type ProbeKind } from '../core/probe-kind.ts';
 import { ECHO_PORTS } from '../core/probe-service.ts';
 import { readIfThere } from './collect.ts';
 import { clusterDomain } from './dns.ts';
@@ -79,7 +79,7 @@ export async function prober(
       // Who reached both endpoints of a Service has its rules.
       if (outcome === 'ok' || outcome === 'moved') came.add(probe.id);
       // Our own Service is as young as we are: until its rules are written, it says nothing.
-      if (outcome === undefined || (isOwn(probe) && !came.has(probe.id))) return;
+      if (outcome === undefined || (OWN_KINDS.includes(probe.kind) && !came.has(probe.id))) return;
       dialled[probe.kind] = (dialled[probe.kind] ?? 0) + 1;
       if (outcome !== 'ok') bad.push([probe.id, outcome]);
     });
@@ -89,8 +89,4 @@ export async function prober(
     report.print({ kind: 'round', vantage, round: rounds, began, dialled, bad, ...(said ? { refusal: said } : {}) });
   };
   return { intervalMs: options.probeIntervalMs ?? Math.max(SHORTEST_INTERVAL_MS, served.length * 10), round };
-}
-
-function isOwn({ kind }: Probe): boolean {
-  return kind === 'hairpin' || kind === 'affinity';
 }

@@ -5,6 +5,7 @@ import {
   kindOfTarget,
   LOOPBACK,
   NODE_ADDRESSES,
+  OWN_KINDS,
   type ProbeKind,
   serviceOfTarget,
   targetId,
@@ -78,7 +79,7 @@ function nodeAddresses({ vantage, addresses }: Place, io: NodeIo): string[] {
 /** The pod is the only endpoint of its own Service, twice: what it reaches there is itself, and the same port each time. */
 function ownProbes({ vantage, own }: Place): Probe[] {
   if (!own) return [];
-  const kinds: ProbeKind[] = vantage === 'pod' ? ['hairpin', 'affinity'] : ['affinity'];
+  const kinds: ProbeKind[] = vantage === 'pod' ? [...OWN_KINDS] : ['affinity'];
   const { name, address } = own;
   const port = `${name}:${OWN_PORT}/TCP`;
   return kinds.map(kind => ({ id: targetId(port, kind), kind, address, port: OWN_PORT, protocol: 'TCP' }));

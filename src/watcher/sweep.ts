@@ -135,21 +135,23 @@ class Sweeper {
     const remover = new Remover(this.io, this.report);
     await remover.nftTables(left.nftFamilies);
     await remover.chains(left);
-    if (left.virtualServers.length > 0 && !(await canAdopt(this.io)) && !this.drained) {
-      await this.drain(left.virtualServers);
+    const { virtualServers: servers } = left;
+    const some = servers.length > 0;
+    const adopts = some && (await canAdopt(this.io));
+    if (some && !adopts && !this.drained) {
+      await this.drain(servers);
       this.drained = true;
       if (this.signal.aborted) return;
     }
     // kube-ipvs0 tells which virtual servers are kube-proxy's, so it outlives them.
-    const gone = await this.removeServers(remover, left.virtualServers);
+    const remove = () => (adopts ? this.adopted(remover, servers) : remover.virtualServers(servers));
+    const gone = !some || (await remove());
     if (left.device && gone) await remover.device();
     await remover.ipsets(left.ipsets);
   }
 
-  /** Whether all of them are gone. Their established connections live on in conntrack, where the node has the tools for it. */
-  private async removeServers(remover: Remover, servers: readonly VirtualServer[]): Promise<boolean> {
-    if (servers.length === 0) return true;
-    if (!(await canAdopt(this.io))) return remover.virtualServers(servers);
+  /** Whether all of them are gone. Their established connections live on in conntrack. */
+  private async adopted(remover: Remover, servers: readonly VirtualServer[]): Promise<boolean> {
     let gone = true;
     const removal = () => {
       const program = remover.serverRemoval();
