@@ -274,7 +274,8 @@ function addSteering(program: Command, action: (perform: Perform) => Promise<voi
     .addHelpText('after', '\nExample:\n  proxyctl pause && proxyctl status')
     .action(async options => action(async io => (await load()).pauseCommand(io, options)));
   run(program.command('abort'))
-    .description('stop the run at the next safe point, whoever runs it (it ends with code 23)')
+    .description('stop the run at the next safe point, whoever runs it (it ends with code 23), and wait until it has')
+    .option('--no-wait', 'only ask it to')
     .addHelpText(
       'after',
       '\nThe node in hand is finished or its flip called off. Example:\n  proxyctl abort && proxyctl rollback',

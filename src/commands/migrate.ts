@@ -1,8 +1,10 @@
+import { canonicalJson } from '../core/canonical.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { continues } from '../core/extend-plan.ts';
 import { planIdOf, verifyPlan } from '../core/fingerprint.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Plan } from '../core/plan.ts';
+import type { Playbook } from '../core/playbook.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { noWayBack } from '../core/way-back.ts';
 import { outsideLines } from '../report/outside-text.ts';
@@ -17,6 +19,7 @@ import { type CommandIo, confirm } from './io.ts';
 import { configOf, makePlan, playbookOf, targetOf, type Wishes } from './make-plan.ts';
 import { type Standing, withNewcomers } from './newcomers.ts';
 import { confirmOneWay, type OneWayOptions, refuseOddNames } from './one-way.ts';
+import { refuseOrphans } from './orphans.ts';
 import { checkFirst } from './preflight.ts';
 import { readPlan } from './read-file.ts';
 import { runAction } from './run-action.ts';
@@ -41,12 +44,17 @@ export async function migrateCommand(
 ): Promise<number> {
   // Everything that can be wrong with the input is said before anything is asked of the cluster.
   const playbook = playbookOf(options);
+  if (planFile !== undefined) refuseBesidePlan(options);
   const given = planFile === undefined ? undefined : readPlan(planFile);
   const cluster = await openCluster(io);
   try {
     const inventory = await inventoryOf(cluster);
     const record = await findRecord(cluster);
-    if (record) return await goOn(io, { cluster, inventory, record, ...(given ? { given } : {}) }, options);
+    if (record) {
+      refuseOtherWishes(record, options, playbook);
+      return await goOn(io, { cluster, inventory, record, ...(given ? { given } : {}) }, options);
+    }
+    await refuseOrphans(cluster);
     const plan = given ?? makePlan(inventory, targetOf(inventory, playbook), playbook);
     if (given) refuseStale(given, inventory);
     if (plan.batches.length === 0) {
@@ -75,6 +83,36 @@ export async function migrateCommand(
   } finally {
     cluster.close();
   }
+}
+
+/** A plan says all of that itself. @throws ProxyctlError 64 */
+function refuseBesidePlan({ to, batch, playbook }: Wishes): void {
+  const [flag] = Object.entries({ '--to': to, '--batch': batch, '--playbook': playbook }).find(([, v]) => v) ?? [];
+  if (flag === undefined) return;
+  const why = `a plan file was made with a target, caps and a playbook, and ${flag} would change none of them`;
+  throw new ProxyctlError(`${why}; leave it out, or make another plan with 'proxyctl plan'`, EXIT.usage);
+}
+
+/** What was typed would not be heeded: a run goes on by the playbook that it was planned with. @throws ProxyctlError 64 */
+function refuseOtherWishes(
+  { run, plan, adjusted }: RunRecord,
+  { batch, playbook: file }: Wishes,
+  wanted: Playbook,
+): void {
+  // Whoever repeats the call that began a run means that run, however it was adjusted since.
+  if (adjusted) return;
+  const rest = ({ to: _to, batch: _batch, ...others }: Playbook) => canonicalJson(others);
+  const { services } = plan.playbook.batch;
+  const other = [
+    ...(batch !== undefined && wanted.batch.services !== services ? [`--batch ${services}`] : []),
+    ...(file !== undefined && rest(wanted) !== rest(plan.playbook) ? ['another playbook'] : []),
+  ];
+  if (other.length === 0) return;
+  const advice = "'proxyctl resume' goes on so, 'proxyctl adjust' changes caps and soak of a run";
+  throw new ProxyctlError(
+    `run ${run} stands in this cluster, begun with ${other.join(' and ')}; ${advice}`,
+    EXIT.usage,
+  );
 }
 
 /** A run stands in the cluster: go on with it, if that is what was asked for. */

@@ -83,13 +83,16 @@ async function render(
   return bad ? EXIT.findings : EXIT.done;
 }
 
-/** Refuses to begin (exit 20) when preflight finds errors, and shows them. */
+/** Shows what preflight finds, and refuses to begin (exit 20) when there are errors. */
 export async function checkFirst(io: CommandIo, cluster: Cluster, inventory: Inventory, plan: Plan): Promise<void> {
   const judgements = await judgePreflight(inventory, plan.to, plan.playbook, cluster);
-  const failed = judgements.filter(j => j.verdict === 'fail');
-  if (failed.length === 0) return;
+  if (judgements.every(j => j.findings.length === 0)) return;
   const madeAt = new Date().toISOString();
-  io.err(preflightText(preflightReport({ madeAt, cluster: inventory.cluster, to: plan.to, judgements }), io.paint));
+  const found = judgements.filter(j => j.findings.length > 0);
+  const report = preflightReport({ madeAt, cluster: inventory.cluster, to: plan.to, judgements });
+  io.err(preflightText({ ...report, gates: report.gates.filter(g => g.findings.length > 0) }, io.paint));
+  const failed = found.filter(j => j.verdict === 'fail');
+  if (failed.length === 0) return;
   const ids = failed.map(j => j.gate).join(', ');
   throw new ProxyctlError(
     `preflight found errors (${ids}); nothing was changed; mend them or accept them in the playbook (preflight.accept)`,

@@ -8,7 +8,7 @@ import { type Adjustment, adjustmentText, type Control, type Doing, type Wish } 
 import { escapeText } from '../report/escape.ts';
 import { planText } from '../report/plan-text.ts';
 import { begunBatches } from '../run/adjust.ts';
-import { answer, ask, leaseOf } from '../run/ask-runner.ts';
+import { answer, ask, ended, leaseOf } from '../run/ask-runner.ts';
 import { realClock } from '../run/clock.ts';
 import { describeHolder } from '../run/lease.ts';
 import { findRecord } from '../run/record.ts';
@@ -17,6 +17,11 @@ import { inventoryOf, openCluster, sha256, whoAmI } from './session.ts';
 
 export interface SteerOptions {
   run?: string;
+}
+
+export interface AbortOptions extends SteerOptions {
+  /** False with --no-wait. */
+  wait?: boolean;
 }
 
 export interface AdjustOptions extends SteerOptions {
@@ -46,12 +51,19 @@ export async function pauseCommand(io: CommandIo, options: SteerOptions): Promis
   });
 }
 
-export async function abortCommand(io: CommandIo, options: SteerOptions): Promise<number> {
+/** Waits until the runner has ended: what comes next, a rollback as a rule, would find it at work. */
+export async function abortCommand(io: CommandIo, options: AbortOptions): Promise<number> {
   return steer(io, options, async steered => {
     if (steered.runner === '') return standsStill(io, steered);
     const doing = await tell(io, steered, control => ({ ...control, abort: wish() }));
     io.err(`run ${steered.record.run} stops at the next safe point; ${stateText(doing)}`);
-    io.err("then 'proxyctl rollback' puts everything back, 'proxyctl resume' goes on");
+    if (options.wait === false) {
+      io.err("then 'proxyctl rollback' puts everything back, 'proxyctl resume' goes on");
+      return EXIT.done;
+    }
+    const end = await ended(steered.cluster, realClock, state => io.err(stateText(state)));
+    const how = end === 'silent' ? 'does not answer any more: whoever goes on takes over' : 'has ended';
+    io.err(`its runner ${how}; 'proxyctl rollback' puts everything back, 'proxyctl resume' goes on`);
     return EXIT.done;
   });
 }

@@ -12,6 +12,7 @@ import { holding } from '../run/hold.ts';
 import type { Ending } from '../run/phase.ts';
 import { findRecord } from '../run/record.ts';
 import { type CommandIo, confirm } from './io.ts';
+import { refuseOrphans } from './orphans.ts';
 import { runAction } from './run-action.ts';
 import { holder, inventoryOf, openCluster, type RunOptions, refuseBlindTakeover, type TakeOver } from './session.ts';
 import { signals } from './signals.ts';
@@ -78,6 +79,7 @@ async function onRecord(undo: Undo): Promise<number> {
     if (!record) {
       if (options.run !== undefined)
         throw new ProxyctlError(`run ${options.run} does not stand in this cluster`, EXIT.usage);
+      await refuseOrphans(cluster);
       io.err(`nothing to do: no run of proxyctl stands in this cluster`);
       return EXIT.done;
     }

@@ -44,6 +44,26 @@ export async function answer(cluster: Cluster, clock: Clock, change: number): Pr
   return undefined;
 }
 
+/**
+ * Waits until who holds the Lease has given it up, or renews it no more. `told` hears what it does meanwhile, whenever that
+ * changes.
+ */
+export async function ended(cluster: Cluster, clock: Clock, told: (doing: Doing) => void): Promise<'ended' | 'silent'> {
+  let before = await cluster.get(ref);
+  let heardAt = clock.monotonic();
+  for (;;) {
+    await clock.sleep(LOOK_MS);
+    const now = await cluster.get(ref);
+    // Whoever has taken it since was not asked to end.
+    if (!now || now.spec.holderIdentity !== before?.spec.holderIdentity) return 'ended';
+    const doing = doingOf(now);
+    if (doing && doing.text !== doingOf(before)?.text) told(doing);
+    if (now.spec.renewTime !== before?.spec.renewTime) heardAt = clock.monotonic();
+    if (clock.monotonic() - heardAt > ANSWER_MS) return 'silent';
+    before = now;
+  }
+}
+
 export function leaseOf(cluster: Cluster): Promise<KubeObject | undefined> {
   return cluster.get(ref);
 }

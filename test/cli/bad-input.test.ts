@@ -28,6 +28,12 @@ describe('before any cluster is asked', () => {
     ['an unknown mode', ['plan', '--to', 'nftable'], 64, /--to takes iptables, ipvs, nftables; got 'nftable'/],
     ['batch 0', ['plan', '--batch', '0'], 64, /--batch takes a whole number of Services, 1 or more; got '0'/],
     ['a negative batch', ['plan', '--batch=-5'], 64, /got '-5'/],
+    [
+      'a plan file, and flags that would change nothing',
+      ['migrate', 'plan.yaml', '--batch', '5'],
+      64,
+      /--batch would change none of them; leave it out/,
+    ],
     ['an unknown command', ['migrat'], 64, /unknown command 'migrat'/],
     ['an unknown flag', ['plan', '--bach', '5'], 64, /unknown option '--bach'/],
     ['a plan that is not there', ['migrate', '/nowhere/plan.yaml'], 65, /\/nowhere\/plan\.yaml/],

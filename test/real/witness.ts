@@ -5,6 +5,8 @@ import { kubectl, nodeNames, sleep } from './shell.ts';
 
 /** What one run of /probe says. */
 interface Probed {
+  /** When it began, seconds since 1970; 0 where that is not known. */
+  at: number;
   new: number;
   failed: number;
   kept: number;
@@ -66,7 +68,7 @@ function probesOf(first: boolean, service: string, server: string): Probes {
 /** Starts the loops of one client and returns; `id` is the front part of the names of its files. */
 export function startScript(id: string, service: string, probes: Probes): string {
   const loops = Object.entries(probes).map(([stream, args]) => {
-    const segment = `/probe ${args.join(' ')} 2> /dev/null || { echo lost; sleep 1; }`;
+    const segment = `date +@%s; /probe ${args.join(' ')} 2> /dev/null || { echo lost; sleep 1; }`;
     return inBackground(`while [ ! -e ${id}.stop ]; do ${segment}; done; : > ${id}.${stream}.done`, `${id}.${stream}`);
   });
   return [...loops, keptConnection(id, service)].join(' ');
@@ -108,8 +110,15 @@ export function toldBy(text: string): Told {
   const streams = new Map<string, Seen>();
   for (const part of text.split(/^=/m).slice(1)) {
     const [name = '', ...lines] = part.trimEnd().split('\n');
-    const probed = lines.filter(line => line.startsWith('{')).map(line => JSON.parse(line) as Probed);
-    streams.set(name, { probed, blind: lines.length - probed.length });
+    const probed: Probed[] = [];
+    let at = 0;
+    let blind = 0;
+    for (const line of lines) {
+      if (line.startsWith('@')) at = Number(line.slice(1));
+      else if (line.startsWith('{')) probed.push({ ...JSON.parse(line), at });
+      else blind++;
+    }
+    streams.set(name, { probed, blind });
   }
   return { streams, broken: streams.delete('broken') };
 }
@@ -137,14 +146,19 @@ async function fetchFrom({ name, probes }: Client, id: string): Promise<Told> {
 /** An error without the addresses in front of it. */
 const kind = (error: string): string => error.slice(error.lastIndexOf(': ') + 2);
 
-/** What one client lost over one protocol; nothing when it lost nothing. */
+/** What one client lost over one protocol, and from when on it was asked; nothing when it lost nothing. */
 function lossesOf(client: string, segments: readonly Probed[]): string[] {
-  return segments.flatMap(({ failed, new: tried, errors, kept_broke, kept_error }) => [
-    ...(failed > 0
-      ? [`${client}: ${failed} of ${tried}, ${[...new Set(Object.keys(errors).map(kind))].join(', ')}`]
-      : []),
-    ...(kept_broke > 0 ? [`${client}: kept connection broken ${kept_broke} times, ${kind(kept_error)}`] : []),
-  ]);
+  return segments.flatMap(({ at, failed, new: tried, errors, kept_broke, kept_error }) => {
+    const since = `${SEGMENT} from ${new Date(at * 1000).toISOString().slice(11, 19)}`;
+    return [
+      ...(failed > 0
+        ? [`${client}, ${since}: ${failed} of ${tried}, ${[...new Set(Object.keys(errors).map(kind))].join(', ')}`]
+        : []),
+      ...(kept_broke > 0
+        ? [`${client}, ${since}: kept connection broken ${kept_broke} times, ${kind(kept_error)}`]
+        : []),
+    ];
+  });
 }
 
 function witnessed(clients: readonly Client[], told: readonly Told[]): Witnessed {

@@ -38,7 +38,9 @@ export async function embeddedTestbed(mode: Mode, seed: number, nodes = 3): Prom
   const kubeconfig = tempFile('kubeconfig', sim.kubeconfig());
   const playbook = tempFile('playbook.yaml', PLAYBOOK);
   const all = (command = '', ...args: string[]) => {
-    const wishes = /^(migrate|verify)$/.test(command) ? ['--playbook', playbook] : [];
+    // A plan file has a playbook in it.
+    const takesPlaybook = command === 'verify' || (command === 'migrate' && args[0]?.startsWith('-') !== false);
+    const wishes = takesPlaybook ? ['--playbook', playbook] : [];
     return ['--kubeconfig', kubeconfig, command, ...wishes, ...args];
   };
   const start = (...args: string[]) => startCli(all(...args));

@@ -104,10 +104,14 @@ describe.concurrent('a run that is steered from another shell', () => {
     const release = hold(bed, 2);
     const runner = start(bed);
     await until(context, () => doing(bed)?.text.includes('verify'));
-    const aborted = await bed.proxyctl('abort');
+    const aborting = bed.start('abort');
+    await until(context, () => aborting.stderr().includes('stops at the next safe point'));
     release();
+    const aborted = await aborting.result;
     expect(aborted.code, aborted.stderr).toBe(0);
-    expect(aborted.stderr).toContain("'proxyctl rollback'");
+    expect(aborted.stderr).toMatch(/its runner has ended; 'proxyctl rollback'/);
+    // Whoever comes next does not meet it any more.
+    expect(bed.sim.store.get('Lease', 'proxyctl', 'proxyctl')?.spec.holderIdentity).toBe('');
     const stopped = await runner.result;
     expect(stopped.code, stopped.stderr).toBe(23);
     expect(stopped.stderr).toMatch(/stopped by \S+@\S+/);
