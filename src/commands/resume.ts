@@ -26,7 +26,7 @@ export async function resumeCommand(io: CommandIo, options: ResumeOptions): Prom
     if (runner !== '' && !options.takeover && controlOf(lease).pause && (await wentOn(io, cluster, runner)))
       return EXIT.done;
     const doing = doingOf(lease);
-    if (doing && doing.action !== 'migrate') {
+    if (doing && !doing.finished && doing.action !== 'migrate') {
       const only = doing.only === undefined ? {} : { node: doing.only };
       io.err(`going on with the ${doing.action} of run ${record.run}`);
       return await undoStanding({ io, options: { ...options, ...only }, action: doing.action }, cluster, record);

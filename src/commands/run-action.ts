@@ -80,7 +80,7 @@ async function journaled(
   } finally {
     journal.append({ event: 'run-closed', outcome: ending.outcome, reason: ending.reason, next: ending.next });
     await services.stop();
-    await steering.close();
+    await steering.close(ending.outcome === 'done' || ending.outcome === 'rolled back');
     await progress.stop();
     if (io.options.format === 'text') io.err(summaryText(events));
     if (io.options.verbose) io.err(`journal: ${journal.path}`);

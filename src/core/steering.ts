@@ -40,6 +40,8 @@ export const Doing = z.object({
   heard: z.int(),
   /** It stands still because of this. */
   paused: Wish.optional(),
+  /** It came to its end: there is nothing of it to go on with. */
+  finished: z.literal(true).optional(),
 });
 export type Doing = z.infer<typeof Doing>;
 

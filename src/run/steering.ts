@@ -41,6 +41,7 @@ export class Steering {
   private heard = 0;
   private pause: Wish | undefined;
   private paused: Wish | undefined;
+  private finished = false;
   private adjust: Adjustment | undefined;
   private looking: Promise<void> | undefined;
 
@@ -70,8 +71,9 @@ export class Steering {
     this.looking = this.look();
   }
 
-  /** The last word is told before it resolves. */
-  async close(): Promise<void> {
+  /** The last word is told before it resolves. `finished`: nothing of the action is left to do. */
+  async close(finished: boolean): Promise<void> {
+    this.finished = finished;
     this.closing.abort();
     await this.looking;
     await this.once();
@@ -128,6 +130,7 @@ export class Steering {
       since: this.line.since,
       heard: this.heard,
       ...(this.paused ? { paused: this.paused } : {}),
+      ...(this.finished ? { finished: true } : {}),
     };
     return JSON.stringify(doing);
   }

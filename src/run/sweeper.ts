@@ -10,6 +10,8 @@ import { PodPace } from './troubles.ts';
 export interface Sweeping {
   /** Resolves when nothing of the left mode remains; throws with what remains. The pod is removed either way. */
   finished(): Promise<SweepSample>;
+  /** Takes it away: what it waited for is not to come. */
+  cancel(): Promise<void>;
 }
 
 export interface Sweep {
@@ -44,7 +46,12 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
   );
   // Its failure is told by finished(); until then nobody else may be told.
   follow.catch(() => undefined);
+  const removed = () => {
+    done.abort();
+    return removeAtOnce(run, pod);
+  };
   return {
+    cancel: removed,
     async finished() {
       try {
         await Promise.race([
@@ -57,8 +64,7 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
           }),
         ]);
       } finally {
-        done.abort();
-        await removeAtOnce(run, pod);
+        await removed();
       }
       if (last?.phase === 'done' && last.remaining.length === 0) return last;
       const detail = `${lastWord(last)}${trouble}`;

@@ -4,7 +4,7 @@ import type { Case } from '../crash/sweep.ts';
 Object.assign(globalThis, { PROXYCTL_VERSION: 'test' });
 const { DIRECTIONS, FOLLOW_UPS, play, pointsOf } = await import('../crash/sweep.ts');
 const { playSeed } = await import('../crash/seeds.ts');
-const foreign = await import('../crash/foreign.ts');
+const scenarios = { ...(await import('../crash/foreign.ts')), ...(await import('../crash/released.ts')) };
 
 const EVERY = 40;
 const SEEDS = 40;
@@ -15,7 +15,7 @@ async function* cases(): AsyncGenerator<() => Promise<unknown>> {
   for (const [from, to] of DIRECTIONS)
     for (const action of ['rollback', 'finalize'] as const)
       yield async () => lengths.set(`${from} ${to} ${action}`, (await pointsOf({ from, to, action })).length);
-  for (const scenario of Object.values(foreign)) yield scenario;
+  for (const scenario of Object.values(scenarios)) yield scenario;
   for (const fault of FAULTS) for (let seed = 1; seed <= 4; seed++) yield () => playSeed(seed, fault);
   let turn = 0;
   for (const [from, to] of DIRECTIONS) {

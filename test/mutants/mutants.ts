@@ -9,6 +9,7 @@ export interface Mutant {
 }
 
 const FLIP = 'src/run/flip.ts';
+const NODE_GATES = 'src/run/node-gates.ts';
 const MIGRATE = 'src/run/migrate.ts';
 const BACK = 'src/run/give-back.ts';
 const DRIVER = 'src/drivers/daemonset/driver.ts';
@@ -35,7 +36,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     id: 'no look after the soak',
-    file: FLIP,
+    file: NODE_GATES,
     find: "  if (said > 0) await gates(flip, 'after-node', 'main', asked);\n",
     replace: '',
     why: 'what broke during the soak goes unseen',
@@ -85,9 +86,23 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'a red node stays',
     file: FLIP,
-    find: '    await back(flip);\n    throw error;',
-    replace: '    throw error;',
+    find: '  await back(flip);\n}',
+    replace: '}',
     why: 'a node that failed its gates is left in the new mode',
+  },
+  {
+    id: 'called off after the release',
+    file: FLIP,
+    find: 'if (flip.resumed) await backFrom(flip, error);',
+    replace: 'if (flip.resumed && flip.direction === "back") await backFrom(flip, error);',
+    why: 'a run that goes on takes the only kube-proxy of a node away when its gates are red',
+  },
+  {
+    id: 'a refused release leaves two kube-proxies',
+    file: FLIP,
+    find: "flip.direction !== 'back' && !(await isReleased(flip))",
+    replace: "flip.direction !== 'back' && !(await isReleased(flip)) && flip.resumed",
+    why: 'the warm kube-proxy writes beside the old one until somebody comes',
   },
   {
     id: 'intent after effect',
@@ -99,14 +114,14 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     id: 'no look before',
-    file: FLIP,
+    file: NODE_GATES,
     find: "    await gates(flip, 'before-node', 'main', undefined);",
     replace: '    await Promise.resolve();',
     why: 'a node that was ill before is flipped',
   },
   {
     id: 'a way back without a look',
-    file: FLIP,
+    file: NODE_GATES,
     find: 'all.filter(gate => READINESS.has(gate.id))',
     replace: 'all.filter(gate => READINESS.has(gate.title))',
     why: 'a rollback releases before the old mode is ready',

@@ -68,6 +68,9 @@ describe.concurrent('a run that was halted', () => {
     expect(modes.filter(([n]) => n === name)).toEqual([[name, 'iptables']]);
     expect(modes.filter(([n, mode]) => n !== name && mode === 'nftables')).toHaveLength(2);
     expect((await bed.proxyctl('status')).stdout).toContain('nftables');
+    // That rollback has ended: what is there to go on with is the migration.
+    await withoutLoss(bed, 'there again', 0, 'resume');
+    await migrated(bed, 'nftables');
   });
 });
 

@@ -91,42 +91,47 @@ describe.concurrent('the rehearsed way back', () => {
     },
   );
 
-  it('that cannot start is called off: the node stays as it is, and nothing else is touched', {
-    timeout: TIMEOUT,
-  }, async context => {
-    const at = await rehearsing(context, 'iptables', 'nftables');
-    const { bed, canary } = at;
-    let clear = () => {};
-    onceLabelled(at, 'nftables', 'nftables', () => {
-      clear = bed.sim.fault.crashLoop('iptables', canary);
-    });
-    const halted = await migrate(at);
-    expect(halted.code, halted.stderr).toBe(21);
-    const events = eventsOf(halted);
-    const end = events.at(-1);
-    const reason = end?.event === 'run-closed' ? end.reason : '';
-    expect(reason).toContain(`the way back is not proven: rehearsed on ${canary}, it failed (`);
-    expect(reason).toContain(`${canary} serves in nftables as before, and no other node was touched`);
-    expectOthersUntouched(at, events);
-    const truth = (await bed.truth()).find(node => node.name === canary);
-    if (truth) expectOnly(truth, 'nftables');
-    expect((await bed.proxyctl('status')).stdout).toMatch(
-      new RegExp(`way back +not proven yet; rehearsed on ${canary}`),
-    );
-    // Going on rehearses again; once the way back is there it is proven.
-    const again = await bed.proxyctl('resume', '--yes');
-    expect([again.code, again.stderr]).toEqual([
-      21,
-      expect.stringMatching(new RegExp(`way back +not proven on ${canary}`)),
-    ]);
-    clear();
-    const proven = await bed.proxyctl('resume', '--yes');
-    expect([proven.code, proven.stderr]).toEqual([
-      0,
-      expect.stringMatching(new RegExp(`way back +proven on ${canary}, in`)),
-    ]);
-    await migrated(bed, 'nftables');
-  });
+  // Between iptables and ipvs the node's own kube-proxy is restarted, too.
+  it.for(['nftables', 'ipvs'] as const)(
+    'that cannot start is called off: the node stays in %s as it is, and nothing else is touched',
+    {
+      timeout: TIMEOUT,
+    },
+    async (to, context) => {
+      const at = await rehearsing(context, 'iptables', to);
+      const { bed, canary } = at;
+      let clear = () => {};
+      onceLabelled(at, to, to, () => {
+        clear = bed.sim.fault.crashLoop('iptables', canary);
+      });
+      const halted = await migrate(at);
+      expect(halted.code, halted.stderr).toBe(21);
+      const events = eventsOf(halted);
+      const end = events.at(-1);
+      const reason = end?.event === 'run-closed' ? end.reason : '';
+      expect(reason).toContain(`the way back is not proven: rehearsed on ${canary}, it failed (`);
+      expect(reason).toContain(`${canary} serves in ${to} as before, and no other node was touched`);
+      expectOthersUntouched(at, events);
+      const truth = (await bed.truth()).find(node => node.name === canary);
+      if (truth) expectOnly(truth, to);
+      expect((await bed.proxyctl('status')).stdout).toMatch(
+        new RegExp(`way back +not proven yet; rehearsed on ${canary}`),
+      );
+      // Going on rehearses again; once the way back is there it is proven.
+      const again = await bed.proxyctl('resume', '--yes');
+      expect([again.code, again.stderr]).toEqual([
+        21,
+        expect.stringMatching(new RegExp(`way back +not proven on ${canary}`)),
+      ]);
+      clear();
+      const proven = await bed.proxyctl('resume', '--yes');
+      expect([proven.code, proven.stderr]).toEqual([
+        0,
+        expect.stringMatching(new RegExp(`way back +proven on ${canary}, in`)),
+      ]);
+      await migrated(bed, to);
+    },
+  );
 
   it('that turns out bad in the end halts there, whatever onRed says', { timeout: TIMEOUT }, async context => {
     const at = await rehearsing(context, 'iptables', 'nftables');

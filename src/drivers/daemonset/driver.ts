@@ -12,7 +12,7 @@ import {
   LABEL_RUN,
   SHADOW_NAME,
 } from '../../core/names.ts';
-import type { NodeState, Step } from '../../core/run-state.ts';
+import { modeLabel, type NodeState, type Step } from '../../core/run-state.ts';
 import { type ConfigEdit, parseConfig } from '../config-text.ts';
 import { createOnce, deleteFenced, fenceOf, patchFenced } from '../fenced.ts';
 import { leaveNamespace } from '../own-namespace.ts';
@@ -187,7 +187,9 @@ export const daemonsetDriver: Driver = {
   },
 
   async restart(run, node, mode) {
-    await refuseOtherMode(run, node, mode);
+    const object = await run.cluster.get({ kind: 'Node', name: node });
+    // Under our label it has a configuration of its own.
+    if (!object || modeLabel(object) !== mode) await refuseOtherMode(run, node, mode);
     const [pod] = await proxyPods(run, node);
     if (pod) {
       const ref: Ref = { kind: 'Pod', namespace: namespaceOf(run), name: pod.metadata.name };
