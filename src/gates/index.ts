@@ -16,6 +16,7 @@ import { kernelVersion } from './kernel-version.ts';
 import { kubernetesVersion } from './kubernetes-version.ts';
 import { loadBalancerHealth } from './load-balancer-health.ts';
 import { mixedMode } from './mixed-mode.ts';
+import { nodeExporter } from './node-exporter.ts';
 import { nodeHealth } from './node-health.ts';
 import { nodeOs } from './node-os.ts';
 import { nodePortAddresses } from './node-port-addresses.ts';
@@ -65,6 +66,7 @@ export const GATES: readonly Gate[] = [
   workloads,
   followsChanges,
   prometheus,
+  nodeExporter,
   hook,
 ];
 

@@ -2,7 +2,7 @@ import { judgedMode } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look, type Moment } from '../core/gate.ts';
 import type { Mode } from '../core/mode.ts';
 import { asksForNode, type PrometheusQuery, type PrometheusSettings } from '../core/playbook-outside.ts';
-import { instantValues, queryUrl } from '../core/prometheus.ts';
+import { askServer, instantValues } from '../core/prometheus.ts';
 import { count } from '../core/words.ts';
 
 /** So many nodes that have not flipped are asked for comparison. */
@@ -73,10 +73,7 @@ function filled(query: string, node: string, mode: Mode): string {
 
 async function askValue(look: Look, settings: PrometheusSettings | undefined, query: string): Promise<Value> {
   try {
-    if (!settings || !look.outside) throw new Error('nobody is there to ask');
-    const { url, tokenEnv, tokenFile, caFile, timeout } = settings;
-    const request = { url: queryUrl(url, query), tokenEnv, tokenFile, caFile, seconds: timeout };
-    const values = instantValues(await look.outside.ask({ method: 'GET', ...request }));
+    const values = instantValues(await askServer(look.outside, settings, query));
     return {
       low: values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY),
       high: values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, type TestContext } from 'vitest';
 import { runCli, tempFile } from '../cli/run-cli.ts';
-import { prometheusServer } from '../run/prometheus-server.ts';
+import { type Given, prometheusServer } from '../run/prometheus-server.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from './embedded-testbed.ts';
 
 const TIMEOUT = 180_000;
@@ -32,6 +32,18 @@ function script(folder: string, text: string): string {
   return path;
 }
 
+/** What node_exporter tells of a table that no node has. */
+const SMALL_TABLE: Given = {
+  status: 200,
+  body: {
+    status: 'success',
+    data: {
+      resultType: 'vector',
+      result: [{ metric: { instance: '10.0.0.1:9100', figure: 'limit' }, value: [1_767_268_800, '4096'] }],
+    },
+  },
+};
+
 const playbook = (gates: object) =>
   tempFile('playbook.json', JSON.stringify({ gates: { soak: 0, settle: 2, convergence: 25, drain: 3, ...gates } }));
 
@@ -40,7 +52,7 @@ describe.concurrent('checks of the operator', () => {
     timeout: TIMEOUT,
   }, async context => {
     const { bed, folder, proxyctl } = await bench(context, 41);
-    const server = await prometheusServer(() => [1]);
+    const server = await prometheusServer(query => (query.includes('node_nf_conntrack') ? SMALL_TABLE : [1]));
     context.onTestFinished(() => server.close());
     const log = join(folder, 'log');
     const check = script(folder, `echo "$PROXYCTL_MOMENT $PROXYCTL_NODE $PROXYCTL_MODE" >> ${log}`);
@@ -62,6 +74,15 @@ describe.concurrent('checks of the operator', () => {
     for (const node of nodes) expect(lines).toContain(`after-node ${node} nftables`);
     expect(lines.filter(line => line === 'after-batch  nftables')).toHaveLength(3);
     for (const node of nodes) expect(server.queries).toContain(`load{node="${node}"}`);
+    // What an exporter tells of another table stops nothing, and is said of each node, before it and after.
+    for (const moment of ['before-node', 'after-node'])
+      expect(shown).toMatch(
+        new RegExp(
+          `gate node-exporter on \\S+ \\(${moment}\\) passes with warnings: .* a limit of 4096 connections where`,
+        ),
+      );
+    for (const node of nodes)
+      expect(server.queries).toContainEqual(expect.stringContaining(`node_nf_conntrack_entries{node="${node}"}`));
     expect(server.requests[0]?.headers.authorization).toBe('Bearer s3cret');
     const everything = done.stdout + done.stderr + JSON.stringify(bed.sim.store.dump());
     expect(everything).not.toContain('s3cret');
