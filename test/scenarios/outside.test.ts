@@ -86,6 +86,10 @@ describe.concurrent('checks of the operator', () => {
     expect(server.requests[0]?.headers.authorization).toBe('Bearer s3cret');
     const everything = done.stdout + done.stderr + JSON.stringify(bed.sim.store.dump());
     expect(everything).not.toContain('s3cret');
+    // Nobody outside is asked on the way back.
+    const asked = server.queries.length;
+    const back = await proxyctl(['rollback', '--yes'], { PROM_TOKEN: 's3cret' });
+    expect([back.code, server.queries.length], back.stderr).toEqual([0, asked]);
   });
 
   it('put a node back; what they start is agreed to on each machine', { timeout: TIMEOUT }, async context => {
