@@ -204,9 +204,10 @@ export async function judgeUntilPassed(engine: Judging, options: JudgeOptions): 
     const now = clock.monotonic();
     const open = judgements.filter(j => j.verdict !== 'pass');
     if (open.length === 0) return record(engine, options, judgements);
-    const red = open.some(j => j.verdict === 'fail');
+    // What stands in the kernel while a kube-proxy starts is not what it leads to.
+    const red = open.some(j => j.verdict === 'fail') && !waitsForStart(open);
     redSince = red ? (redSince ?? now) : undefined;
-    const settled = redSince !== undefined && now - redSince >= options.settle * 1000 && !waitsForStart(open);
+    const settled = redSince !== undefined && now - redSince >= options.settle * 1000;
     const hopeless = await troubles.look(now);
     if (settled || hopeless || patience.isOver(open, now))
       throw new Red(

@@ -115,7 +115,8 @@ function kernelWatch(io: NodeIo, options: WatchOptions, report: Report): () => P
   const logs = new Map(MODES.map(mode => [mode, new RulesLog(io, report, mode)]));
   return async () => {
     const began = io.now();
-    const answer = await proxyMode(io, options.mainPorts);
+    // Between two main ones the warm one serves.
+    const answer = (await proxyMode(io, options.mainPorts)) ?? (await proxyMode(io, options.warmPorts));
     if (answer !== undefined && isMode(answer)) current = answer;
     const collected = await collector.collect();
     for (const { what, error } of collected.failed) report.trouble(what, error);

@@ -95,6 +95,22 @@ describe('judgeUntilPassed', () => {
     expect(bed.seconds()).toBeCloseTo(20, 0);
   });
 
+  it('red while kube-proxy starts does not count, and then takes the whole time to settle', async () => {
+    const starts = (at: number) => (at < 50 ? 'inconclusive' : 'pass');
+    const mended = bench([
+      { id: 'convergence', says: starts },
+      { id: 'residue', says: at => (at < 60 ? 'fail' : 'pass') },
+    ]);
+    await mended.run();
+    expect(mended.seconds()).toBeCloseTo(60, 0);
+    const stays = bench([
+      { id: 'convergence', says: starts },
+      { id: 'residue', says: () => 'fail' },
+    ]);
+    await expect(stays.run()).rejects.toBeInstanceOf(Red);
+    expect(stays.seconds()).toBeCloseTo(60, 0);
+  });
+
   it('asks the cheap ones again when the dear ones took long', async () => {
     const bed = bench([
       { id: 'cheap', says: at => (at > 5 && at < 40 ? 'fail' : 'pass') },

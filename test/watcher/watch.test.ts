@@ -122,6 +122,23 @@ describe('the watcher on the host network', () => {
     ]);
   });
 
+  it('goes by the warm kube-proxy between two main ones, and after it while nothing answers', async () => {
+    const fake = node();
+    const looks = [{ '10349/proxyMode': 'nftables' }, {}];
+    fake.programs['ipset list -n'] = () => {
+      fake.http = looks.shift() ?? {};
+      return {};
+    };
+    await watched(fake, 12_000);
+    const [first, ...later] = fake.of('kernel').map(({ modes }) => modes);
+    expect([first?.iptables?.traces, first?.nftables?.traces]).toEqual([[], ['table ip kube-proxy']]);
+    expect(later.length).toBeGreaterThan(1);
+    for (const { iptables, nftables } of later) {
+      expect(iptables?.traces).toContain('nat/KUBE-SERVICES');
+      expect(nftables?.traces).toEqual([]);
+    }
+  });
+
   it('goes by the mode that answered last while nothing answers', async () => {
     const fake = node();
     fake.programs['ipset list -n'] = () => {
