@@ -2,6 +2,7 @@ import type { KubeObject } from '../core/cluster.ts';
 import { getOrMake } from '../core/endpoint-counts.ts';
 import type { NodeFacts, ProxyPod } from '../core/inventory.ts';
 import { LABEL_MODE, LABEL_PART, PARTS } from '../core/names.ts';
+import { isReady } from '../core/node-object.ts';
 import { type Container, configPlaceOf, proxyContainerOf } from './kube-proxy.ts';
 
 /** What is kept of a kube-proxy pod besides its facts. */
@@ -103,7 +104,6 @@ export function nodeFacts(node: KubeObject, pods: PodCounts): Omit<NodeFacts, 'm
   const status = node.status ?? {};
   const info = status.nodeInfo ?? {};
   const addresses: { type: string; address: string }[] = status.addresses ?? [];
-  const conditions: { type: string; status: string }[] = status.conditions ?? [];
   const zone = labels['topology.kubernetes.io/zone'];
   const label = labels[LABEL_MODE];
   const proxyPod = pods.proxyOf(name)?.facts;
@@ -113,7 +113,7 @@ export function nodeFacts(node: KubeObject, pods: PodCounts): Omit<NodeFacts, 'm
     uid,
     role: controlPlane ? 'control-plane' : 'worker',
     ...(zone === undefined ? {} : { zone }),
-    ready: conditions.some(c => c.type === 'Ready' && c.status === 'True'),
+    ready: isReady(node),
     unschedulable: node.spec?.unschedulable === true,
     os: info.operatingSystem ?? '',
     osImage: info.osImage ?? '',

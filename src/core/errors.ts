@@ -26,12 +26,15 @@ export class ProxyctlError extends Error {
   }
 }
 
-/** A pod that is waited for will not start; the message says why. */
-export class PodWillNotStart extends ProxyctlError {
+/** What was waited for did not come; the message says what, and why where that was seen. */
+export class WaitedInVain extends ProxyctlError {
   constructor(message: string) {
     super(message, EXIT.halted);
   }
 }
+
+/** A pod that is waited for will not start; the message says why. */
+export class PodWillNotStart extends WaitedInVain {}
 
 /** The API server refused a request: 401, 403, 404 on a write, 409, 422 and so on. `status` is the HTTP status. */
 export class ApiError extends ProxyctlError {

@@ -2,6 +2,7 @@ import type { KubeObject } from '../core/cluster.ts';
 import { nodesInScope, START_SLACK } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look } from '../core/gate.ts';
 import type { NodeFacts } from '../core/inventory.ts';
+import { isReady } from '../core/node-object.ts';
 import { count } from '../core/words.ts';
 
 interface ProxyPodNow {
@@ -82,7 +83,7 @@ async function one(look: Look, name: string): Promise<NodeNow> {
   const pods: ProxyPodNow[] = [];
   const options = { namespace: namespaceOf(look), fieldSelector: `spec.nodeName=${name}` };
   for await (const pod of look.cluster?.list('Pod', options) ?? []) if (isProxy(pod, look)) pods.push(read(pod));
-  return { name, ready: isReady(await look.cluster?.get({ kind: 'Node', name })), pods };
+  return { name, ready: readiness(await look.cluster?.get({ kind: 'Node', name })), pods };
 }
 
 /** Every node of the run. Two lists are cheaper than two requests a node. */
@@ -92,7 +93,7 @@ async function all(look: Look): Promise<NodeNow[]> {
     const node = String(pod.spec?.nodeName ?? '');
     if (isProxy(pod, look)) pods.set(node, [...(pods.get(node) ?? []), read(pod)]);
   }
-  const ready = new Map<string, boolean | undefined>();
+  const ready = new Map<string, boolean>();
   for await (const node of look.cluster?.list('Node') ?? []) ready.set(node.metadata.name, isReady(node));
   return [...look.expectedModes.keys()].map(name => ({ name, ready: ready.get(name), pods: pods.get(name) ?? [] }));
 }
@@ -109,9 +110,8 @@ function isProxy(pod: KubeObject, look: Look): boolean {
   return ours && pod.metadata.deletionTimestamp === undefined;
 }
 
-function isReady(node: KubeObject | undefined): boolean | undefined {
-  const conditions: { type?: string; status?: string }[] | undefined = node?.status?.conditions;
-  return node && (conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false);
+function readiness(node: KubeObject | undefined): boolean | undefined {
+  return node && isReady(node);
 }
 
 function read(pod: KubeObject): ProxyPodNow {

@@ -2,7 +2,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { KubeObject } from '../core/cluster.ts';
 import type { Driver, RunContext, Runner, SeenPod } from '../core/driver.ts';
-import { EXIT, PodWillNotStart, ProxyctlError } from '../core/errors.ts';
+import { PodWillNotStart, WaitedInVain } from '../core/errors.ts';
 import type { Reach } from '../core/exposure.ts';
 import type { Finding, ForcedChange, Gate, Judgement, Look, Moment, NodeInFlip, Scope } from '../core/gate.ts';
 import type { Inventory } from '../core/inventory.ts';
@@ -123,7 +123,7 @@ export function waiter(
       if (value !== undefined) return value;
       const now = clock.monotonic();
       const because = troubles.text === undefined ? '' : `: ${troubles.text}`;
-      if (now > end) throw new ProxyctlError(`waited ${seconds} s for ${what}${because}; ${advice}`, EXIT.halted);
+      if (now > end) throw new WaitedInVain(`waited ${seconds} s for ${what}${because}; ${advice}`);
       if (troubles.isHopeless(now)) throw new PodWillNotStart(`gave up waiting for ${what}${because}; ${advice}`);
       if (!said) journal.append({ event: 'waiting', for: what });
       said = true;

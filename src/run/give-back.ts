@@ -1,14 +1,23 @@
 // What rollback and finalize share: nodes return to the original DaemonSet, and nothing of ours stays.
 
-import type { KubeObject } from '../core/cluster.ts';
 import type { FlipNode } from '../core/driver.ts';
-import { EXIT, PodWillNotStart, ProxyctlError } from '../core/errors.ts';
+import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Mode } from '../core/mode.ts';
-import { modeLabel, nodeState, type Step } from '../core/run-state.ts';
+import { isReady } from '../core/node-object.ts';
 import { scopeOfNode } from '../core/scope.ts';
 import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { callOff, flipNode, step } from './flip.ts';
 import type { NodeWatch } from './node-watch.ts';
+import {
+  bearing,
+  isFlipped,
+  isOpen,
+  nodesNow,
+  type OpenNode,
+  openNodes,
+  readyFirst,
+  unlessAway,
+} from './open-nodes.ts';
 import { type Ending, phase, refuseCommitted } from './phase.ts';
 import { Watches } from './watches.ts';
 
@@ -28,7 +37,8 @@ export async function rollback(engine: Engine, only?: string): Promise<Ending> {
       };
     }
     const modes = [...new Set(run.plan.batches.flatMap(b => b.nodes.map(n => n.from)))];
-    await leave(engine, watches, modes[0] ?? run.plan.to);
+    const left = await leave(engine, watches, modes[0] ?? run.plan.to);
+    if (left.length > 0) return unfinished(left, 'rollback');
     return {
       outcome: 'rolled back',
       reason: `every node serves in mode ${modes.join(', ')} again, and nothing of proxyctl is left`,
@@ -41,7 +51,10 @@ export async function rollback(engine: Engine, only?: string): Promise<Ending> {
   }
 }
 
-/** Puts nodes of the run back, last planned first. What ended it early, or undefined when all of them are as they were. */
+/**
+ * Puts nodes of the run back, last planned first, those that are away last of all. What ended it early or could not be put back, or
+ * undefined when all of them are as they were.
+ */
 export async function putBack(
   engine: Engine,
   watches: Watches,
@@ -49,39 +62,33 @@ export async function putBack(
 ): Promise<Ending | undefined> {
   const stuck: string[] = [];
   const open = (await openNodes(engine)).filter(chosen);
-  watches.prefetch(open[0]?.node.name);
+  const prefetch = (next: OpenNode | undefined) => watches.prefetch(next?.ready ? next.node.name : undefined);
+  prefetch(open[0]);
   // Somebody may have put back or removed what a way back needs as much as a way there.
   if (open.length > 0) await phase(engine, 'prepare', 'objects of the run', () => engine.driver.prepare(engine.run));
   for (const [index, { node, batch, touched }] of open.entries()) {
     await engine.pausePoint();
     if (engine.stop.aborted) return stopped(engine);
-    const watch = await watches.of(node.name);
-    const onReleased = () => watches.prefetch(open[index + 1]?.node.name);
-    try {
+    const back = async () => {
+      const watch = await watches.of(node.name);
+      const onReleased = () => prefetch(open[index + 1]);
       await (touched === 'flipped'
         ? flipNode({ engine, node, batch, watch, direction: 'back', resumed: true, onReleased })
         : callOff(engine, { node: node.name, left: node.from, now: node.to }));
       engine.journal.append({ event: 'node-back', batch, node: node.name, mode: node.to });
-    } catch (error) {
-      // Where the new mode serves as before, other nodes may go back meanwhile.
-      if (!(error instanceof Red) && !(error instanceof PodWillNotStart && (await isFlipped(engine, node.name))))
-        throw error;
-      stuck.push(`${node.name} (${error.message})`);
-    }
+    };
+    // Where the new mode serves as before, other nodes may go back meanwhile.
+    const bearable = (error: unknown) => error instanceof Red || isFlipped(engine, node.name);
+    const why = await unlessAway(engine, node.name, back, bearable);
+    if (why !== undefined) stuck.push(`${node.name} (${why})`);
     watches.leave(node.name);
   }
   if (stuck.length === 0) return undefined;
   return {
     outcome: 'halted',
     reason: `could not put back ${stuck.join(', ')}`,
-    next: "look at the nodes named, then 'proxyctl rollback' again",
+    next: "look at the nodes named, then 'proxyctl rollback' again; what is not Ready goes back once it is",
   };
-}
-
-/** The new mode serves there as before. */
-export async function isFlipped({ run }: Engine, name: string): Promise<boolean> {
-  const object = await run.cluster.get({ kind: 'Node', name });
-  return object !== undefined && modeLabel(object) === run.plan.to;
 }
 
 /** Makes the new mode the shared one and gives the nodes back. After it, undo is a new migration. */
@@ -115,7 +122,8 @@ export async function finalize(engine: Engine): Promise<Ending> {
       journal.append({ event: 'node-back', batch, node: name, mode: run.plan.to });
       watches.leave(name);
     }
-    await leave(engine, watches, run.plan.to);
+    const left = await leave(engine, watches, run.plan.to);
+    if (left.length > 0) return unfinished(left, 'finalize');
     return {
       outcome: 'done',
       reason: `mode ${run.plan.to} is the cluster's own now`,
@@ -128,29 +136,50 @@ export async function finalize(engine: Engine): Promise<Ending> {
   }
 }
 
-/** The original object as it was (`shared` is the mode its configuration says); pods of the intermediate template restarted one by one; our objects gone. */
-async function leave(engine: Engine, watches: Watches, shared: Mode): Promise<void> {
+/**
+ * The original object as it was (`shared` is the mode its configuration says); pods of the intermediate template restarted one by
+ * one; our objects gone. Gives the nodes that are away and have still to restart: until then what belongs to all stays.
+ */
+async function leave(engine: Engine, watches: Watches, shared: Mode): Promise<string[]> {
   const { driver, run } = engine;
   await phase(engine, 'restore', 'the original DaemonSet', () => driver.restoreTemplate(run));
   const outdated = await driver.outdated(run);
-  const steps = await stepsOf(engine);
-  const bearing = (wanted: Step) => [...steps].flatMap(([name, step]) => (step === wanted ? [name] : []));
+  const nodes = await nodesNow(engine);
   // Restarted by a run that was left before anybody had looked at them.
-  const unseen = bearing('verify').filter(name => !outdated.includes(name));
+  const unseen = bearing(engine, nodes, 'verify').filter(name => !outdated.includes(name));
   // The one whose flip was called off was restarted then: it is looked at before another restarts.
-  const first = bearing('warm').filter(name => outdated.includes(name));
-  const all = [...new Set([...unseen, ...first, ...outdated])];
-  watches.prefetch(all[0]);
-  for (const [index, name] of all.entries()) {
-    const watch = await watches.of(name);
-    watches.prefetch(all[index + 1]);
-    await watched(watch);
-    // A node that came during the run was served by the original DaemonSet all the time.
-    await restart(engine, watch, engine.expectedModes.get(name) ?? shared, outdated.includes(name));
+  const first = bearing(engine, nodes, 'warm').filter(name => outdated.includes(name));
+  const due = [...new Set([...unseen, ...first, ...outdated])].flatMap(name => {
+    const object = nodes.get(name);
+    return object ? [{ name, ready: isReady(object) }] : [];
+  });
+  const all = readyFirst(due);
+  const prefetch = (next: (typeof all)[number] | undefined) => watches.prefetch(next?.ready ? next.name : undefined);
+  prefetch(all[0]);
+  const away: string[] = [];
+  for (const [index, { name }] of all.entries()) {
+    const again = async () => {
+      const watch = await watches.of(name);
+      prefetch(all[index + 1]);
+      await watched(watch);
+      // A node that came during the run was served by the original DaemonSet all the time.
+      await restart(engine, watch, engine.expectedModes.get(name) ?? shared, outdated.includes(name));
+    };
+    if ((await unlessAway(engine, name, again, () => false)) !== undefined) away.push(name);
     watches.stop(name);
   }
   await watches.closed();
-  await phase(engine, 'leave', 'what proxyctl made', () => driver.leave(run));
+  if (away.length === 0) await phase(engine, 'leave', 'what proxyctl made', () => driver.leave(run));
+  return away;
+}
+
+/** Nodes that are away have still to be given to the original DaemonSet as it was. */
+function unfinished(away: readonly string[], command: 'rollback' | 'finalize'): Ending {
+  return {
+    outcome: 'halted',
+    reason: `could not restart kube-proxy on ${away.join(', ')} (not Ready); every other node is as it should be`,
+    next: `'proxyctl ${command}' again, once they are Ready, restarts them and takes away what is left of proxyctl`,
+  };
 }
 
 /** A plain restart, unless that was done before, and the look at what came of it. */
@@ -192,17 +221,6 @@ function restarted(
   });
 }
 
-/** The step that each node of the plan bears. */
-async function stepsOf({ run }: Engine): Promise<Map<string, Step>> {
-  const steps = new Map<string, Step>();
-  for (const { name } of run.plan.batches.flatMap(b => b.nodes)) {
-    const object = await run.cluster.get({ kind: 'Node', name });
-    const step = object && nodeState(object)?.step;
-    if (step) steps.set(name, step);
-  }
-  return steps;
-}
-
 async function watched(watch: NodeWatch): Promise<void> {
   await watch.settled(1);
   watch.mark();
@@ -219,40 +237,6 @@ async function steady(engine: Engine, watch: NodeWatch, mode: Mode, asked: numbe
   const home: FlipNode = { name: node, from: mode, to: mode, home: 'original' };
   const pod = () => engine.driver.podOf(engine.run, home, 'main');
   await judgeUntilPassed(engine, { moment: 'after-node', gates, look, settle, patience: convergence, node, pod });
-}
-
-interface OpenNode {
-  node: FlipNode;
-  batch: string;
-  touched: 'flipped' | 'warmed';
-}
-
-/** Nodes that are not as they were, last planned first, and how far each had come. */
-async function openNodes(engine: Engine): Promise<OpenNode[]> {
-  const open: OpenNode[] = [];
-  for (const batch of [...engine.run.plan.batches].reverse()) {
-    for (const planned of [...batch.nodes].reverse()) {
-      const object = await engine.run.cluster.get({ kind: 'Node', name: planned.name });
-      if (!object) continue;
-      const node: FlipNode = { name: planned.name, from: engine.run.plan.to, to: planned.from, home: 'original' };
-      if (isOpen(object) || isGivenBack(object, engine.run.plan.to))
-        open.push({ node, batch: batch.id, touched: 'flipped' });
-      else if (nodeState(object)?.step === 'warm') open.push({ node, batch: batch.id, touched: 'warmed' });
-    }
-  }
-  return open;
-}
-
-/** Ours, or given back by a run that ended before anybody had looked at it. */
-function isOpen(node: KubeObject): boolean {
-  const step = nodeState(node)?.step;
-  return modeLabel(node) !== undefined || step === 'release' || step === 'hand-over';
-}
-
-/** By a finalize whose shared configuration somebody put back: it serves in the new mode until its next restart. */
-function isGivenBack(node: KubeObject, to: Mode): boolean {
-  const state = nodeState(node);
-  return modeLabel(node) === undefined && state?.step === 'done' && state.from === to && state.to === to;
 }
 
 /** Gates that did not pass halt; everything else is thrown on. */

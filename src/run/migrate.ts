@@ -1,4 +1,6 @@
+import type { KubeObject } from '../core/cluster.ts';
 import type { FlipNode } from '../core/driver.ts';
+import type { Mode } from '../core/mode.ts';
 import type { Batch } from '../core/plan.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { scopeOf } from '../core/scope.ts';
@@ -8,9 +10,11 @@ import { rememberAll } from './ask-gates.ts';
 import { type Engine, Halt, type JudgeOptions, judgeUntilPassed, lookAt, Red, stopPoint } from './engine.ts';
 import { callOff, flipNode, verifyNode } from './flip.ts';
 import { removeForcedChange } from './forced-change.ts';
+import { putBack } from './give-back.ts';
 import { doneEnding, newcomers } from './newcomers.ts';
 import type { Flip } from './node-gates.ts';
 import { answerRed, GO_ON_OR_BACK } from './on-red.ts';
+import { nodesNow } from './open-nodes.ts';
 import { type Ending, phase, refuseCommitted } from './phase.ts';
 import { isRehearsed, type Rehearsing, rehearseWayBack } from './rehearse.ts';
 import { Watches } from './watches.ts';
@@ -24,6 +28,8 @@ export async function migrate(engine: Engine): Promise<Ending> {
   try {
     watches.prefetch(run.plan.batches[0]?.nodes[0]?.name);
     await phase(engine, 'prepare', 'objects of the run', () => driver.prepare(run));
+    const unsettled = await settleOthers(engine, watches);
+    if (unsettled) return unsettled;
     const labelled = await labelledNodes(engine);
     for (;;) {
       const batch = await nextBatch(engine, watches, begun);
@@ -69,6 +75,22 @@ async function withoutChange({ run, journal }: Engine): Promise<void> {
   } catch (error) {
     journal.append({ event: 'note', text: `Service follows-changes was not removed: ${String(error)}` });
   }
+}
+
+/** Nodes that a rollback went past, between two modes, go home first: none but the one whose turn it is may be so. */
+async function settleOthers(engine: Engine, watches: Watches): Promise<Ending | undefined> {
+  const nodes = await nodesNow(engine);
+  const turn = engine.run.plan.batches
+    .flatMap(batch => batch.nodes)
+    .find(({ name }) => {
+      const object = nodes.get(name);
+      return object && !isDone(object, engine.run.plan.to);
+    });
+  return putBack(engine, watches, ({ node, inHand }) => inHand && node.name !== turn?.name);
+}
+
+function isDone(node: KubeObject, to: Mode): boolean {
+  return modeLabel(node) === to && nodeState(node)?.step === 'done';
 }
 
 /** The nodes that bear our label by now: done, or in hand when the run was left. */
@@ -119,8 +141,7 @@ async function one({ engine, watches, batch, planned, following }: Turn): Promis
     );
   }
   const state = nodeState(object);
-  const flipped = modeLabel(object) === run.plan.to && state?.step === 'done';
-  if (flipped) {
+  if (isDone(object, run.plan.to)) {
     engine.expectedModes.set(planned.name, run.plan.to);
     return false;
   }

@@ -4,7 +4,7 @@ import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Batch, PlannedNode } from '../core/plan.ts';
 import { type Engine, Halt, Red, stopPoint } from './engine.ts';
 import { flipNode } from './flip.ts';
-import { isFlipped } from './give-back.ts';
+import { isFlipped } from './open-nodes.ts';
 import { revise } from './record.ts';
 import type { Watches } from './watches.ts';
 

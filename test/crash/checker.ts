@@ -3,6 +3,7 @@ import type { KubeObject } from '../../src/core/cluster.ts';
 import type { RunEvent } from '../../src/core/journal.ts';
 import type { Mode } from '../../src/core/mode.ts';
 import { LABEL_PART, NAMESPACE, PARTS } from '../../src/core/names.ts';
+import { isReady } from '../../src/core/node-object.ts';
 import { modeLabel, nodeState, type RunRecord } from '../../src/core/run-state.ts';
 import type { ApiCall } from '../../src/sim/api-server.ts';
 import type { Sim } from '../../src/sim/sim.ts';
@@ -51,6 +52,9 @@ export class Checker implements Listener {
   usurped = false;
   /** Told of what a process has said and what is on its disk by then. */
   heard: (event: RunEvent) => void = () => {};
+  private rollingBack = false;
+  /** Nodes between two modes that were not Ready when a rollback went past them, until they are not between any more. */
+  private readonly passedOver = new Set<string>();
   private deleting: string | undefined;
   private readonly nodeOf = new Map<string, string>();
 
@@ -58,7 +62,11 @@ export class Checker implements Listener {
     this.sim = sim;
     this.from = from;
     this.time = time;
-    this.order = new Order(to, text => this.violation(text));
+    this.order = new Order(
+      to,
+      text => this.violation(text),
+      node => this.isAway(node),
+    );
     sim.store.subscribe(({ kind, object, before }) => {
       if (kind === 'Node' || kind === 'Pod') this.oneInFlight();
       const ends = object.metadata.deletionTimestamp !== undefined && before?.metadata.deletionTimestamp === undefined;
@@ -78,6 +86,7 @@ export class Checker implements Listener {
       this.heard(event);
     }
     if (event.event === 'batch-started') this.wayBackProven(event.batch);
+    if (event.event === 'run-opened') this.rollingBack = event.action === 'rollback';
   }
 
   /** No batch but the first begins before the way back is proven, where it is rehearsed. */
@@ -175,9 +184,17 @@ export class Checker implements Listener {
         .filter(pod => pod.metadata.labels?.[LABEL_PART] === PARTS.warm)
         .map(pod => String(pod.spec.nodeName)),
     );
-    const open = this.sim.store.list('Node').filter(node => isOpen(node, warmed.has(node.metadata.name)));
-    if (open.length <= 1) return;
-    this.violation(`I1: in flight at once: ${open.map(n => n.metadata.name).join(', ')}`);
+    const between = this.sim.store.list('Node').filter(node => isOpen(node, warmed.has(node.metadata.name)));
+    const names = new Set(between.map(node => node.metadata.name));
+    for (const name of this.passedOver) if (!names.has(name)) this.passedOver.delete(name);
+    if (this.rollingBack) for (const node of between) if (!isReady(node)) this.passedOver.add(node.metadata.name);
+    const open = between.filter(node => !this.passedOver.has(node.metadata.name));
+    if (open.length > 1) this.violation(`I1: in flight at once: ${open.map(n => n.metadata.name).join(', ')}`);
+  }
+
+  private isAway(name: string): boolean {
+    const node = this.sim.store.get('Node', undefined, name);
+    return node === undefined || !isReady(node);
   }
 
   /** A record says that the way back was proven: then the node is back by then, behind all gates. */

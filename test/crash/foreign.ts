@@ -1,17 +1,12 @@
 // Others change kube-proxy's own objects in the middle of a run, or what proxyctl writes: it stops before a node depends on it.
 import assert from 'node:assert/strict';
 import { modeLabel } from '../../src/core/run-state.ts';
-import { type Action, type Bed, withBed } from './bed.ts';
+import { type Bed, withBed } from './bed.ts';
 import { dropLabels } from './faults.ts';
+import { ends, when } from './script.ts';
 import { expectMode } from './sweep.ts';
 
 const THERE = { mode: 'iptables', to: 'nftables', seed: 41 } as const;
-
-async function ends(bed: Bed, action: Action, code: number, says = /./): Promise<void> {
-  const process = bed.process(action);
-  assert.equal(await bed.run(process, action), code, process.output);
-  assert.match(process.output.replaceAll(/\s+/g, ' '), says);
-}
 
 function text({ sim }: Bed): string {
   return sim.registry.read({ kind: 'ConfigMap', namespace: 'kube-system', name: 'kube-proxy' }).data['config.conf'];
@@ -21,16 +16,6 @@ function write({ sim }: Bed, config: string): void {
   sim.store.mutate('ConfigMap', 'kube-system', 'kube-proxy', copy => {
     copy.data['config.conf'] = config;
   });
-}
-
-/** Does it once, as soon as a node is in this step. */
-function when(bed: Bed, step: string, act: () => void): void {
-  let done = false;
-  bed.checker.heard = event => {
-    if (done || event.event !== 'step-intended' || event.step !== step) return;
-    done = true;
-    act();
-  };
 }
 
 const edited = (config: string) => config.replace(/^oomScoreAdj:.*$/m, 'oomScoreAdj: -7');

@@ -52,9 +52,13 @@ export class Order {
   private readonly to: Mode;
   private readonly violation: (text: string) => void;
 
-  constructor(to: Mode, violation: (text: string) => void) {
+  /** Dead or gone: what the others do does not wait for it. */
+  private readonly isAway: (node: string) => boolean;
+
+  constructor(to: Mode, violation: (text: string) => void, isAway: (node: string) => boolean) {
     this.to = to;
     this.violation = violation;
+    this.isAway = isAway;
   }
 
   appended(process: SimProcess, event: RunEvent): void {
@@ -110,9 +114,9 @@ export class Order {
     if (state.step === 'done') this.demand(name, 'after-node', way);
   }
 
-  /** A plain restart of the node's kube-proxy was asked for; the one before must serve by then. */
+  /** A plain restart of the node's kube-proxy was asked for; the one before must serve by then, unless it is away. */
   restarted(node: string): void {
-    if (this.restarting !== undefined && this.restarting !== node)
+    if (this.restarting !== undefined && this.restarting !== node && !this.isAway(this.restarting))
       this.demand(this.restarting, 'after-node', 'restart');
     this.restarting = node;
     this.passed(node)['after-node'].clear();

@@ -4,7 +4,11 @@ import type { Case } from '../crash/sweep.ts';
 Object.assign(globalThis, { PROXYCTL_VERSION: 'test' });
 const { DIRECTIONS, FOLLOW_UPS, play, pointsOf } = await import('../crash/sweep.ts');
 const { playSeed } = await import('../crash/seeds.ts');
-const scenarios = { ...(await import('../crash/foreign.ts')), ...(await import('../crash/released.ts')) };
+const scenarios = {
+  ...(await import('../crash/foreign.ts')),
+  ...(await import('../crash/released.ts')),
+  ...(await import('../crash/away.ts')),
+};
 
 const EVERY = 40;
 const SEEDS = 40;

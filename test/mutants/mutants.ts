@@ -12,6 +12,7 @@ const FLIP = 'src/run/flip.ts';
 const NODE_GATES = 'src/run/node-gates.ts';
 const MIGRATE = 'src/run/migrate.ts';
 const BACK = 'src/run/give-back.ts';
+const OPEN = 'src/run/open-nodes.ts';
 const DRIVER = 'src/drivers/daemonset/driver.ts';
 const SHARED = 'src/drivers/daemonset/shared-objects.ts';
 const OBJECTS = 'src/drivers/daemonset/objects.ts';
@@ -136,8 +137,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'labelled is done',
     file: MIGRATE,
-    find: "modeLabel(object) === run.plan.to && state?.step === 'done'",
-    replace: "modeLabel(object) === run.plan.to && state?.step !== 'warm'",
+    find: "modeLabel(node) === to && nodeState(node)?.step === 'done'",
+    replace: "modeLabel(node) === to && nodeState(node)?.step !== 'warm'",
     why: 'a crash between hand-over and gates skips the gates',
   },
   {
@@ -191,24 +192,38 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     id: 'first planned first back',
-    file: BACK,
+    file: OPEN,
     find: '[...engine.run.plan.batches].reverse()',
     replace: '[...engine.run.plan.batches]',
     why: 'a second node is opened while the one in hand is open',
   },
   {
     id: 'given back is good',
-    file: BACK,
+    file: OPEN,
     find: " || step === 'release' || step === 'hand-over'",
     replace: '',
     why: 'a crash between hand-over and gates skips the gates of the way back',
   },
   {
     id: 'a warm one is nothing to undo',
-    file: BACK,
-    find: "else if (nodeState(object)?.step === 'warm')",
-    replace: "else if (nodeState(object)?.step === 'sweep')",
+    file: OPEN,
+    find: "else if (step === 'warm')",
+    replace: "else if (step === 'sweep')",
     why: 'rules of the new mode stay on a node that was only warmed',
+  },
+  {
+    id: 'for the dead',
+    file: OPEN,
+    find: '  if (before) return passedOver(engine, name, before);\n',
+    replace: '  void before;\n',
+    why: 'a rollback waits for a node that is dead while the others wait for it',
+  },
+  {
+    id: 'two between two modes',
+    file: MIGRATE,
+    find: 'const unsettled = await settleOthers(engine, watches);',
+    replace: 'const unsettled = engine.stop.aborted ? await settleOthers(engine, watches) : undefined;',
+    why: 'a node that a rollback went past is left open while others flip',
   },
   {
     id: 'finalize without a look',

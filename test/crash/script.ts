@@ -1,0 +1,24 @@
+// What scenarios of one bed are written with.
+import assert from 'node:assert/strict';
+import type { Action, Bed } from './bed.ts';
+
+/** Runs a command to its end, which must be this one. Gives what it printed, on one line. */
+export async function ends(bed: Bed, action: Action, code: number, says = /./): Promise<string> {
+  const process = bed.process(action);
+  assert.equal(await bed.run(process, action), code, process.output);
+  const said = process.output.replaceAll(/\s+/g, ' ');
+  assert.match(said, says);
+  return said;
+}
+
+/** Does it once, as soon as a node is in this step, or a phase of that name begins. */
+export function when(bed: Bed, what: string, act: (node: string) => void): void {
+  let done = false;
+  bed.checker.heard = event => {
+    if (done) return;
+    const step = event.event === 'step-intended' && event.step === what ? event.node : undefined;
+    if (step === undefined && !(event.event === 'phase-started' && event.phase === what)) return;
+    done = true;
+    act(step ?? '');
+  };
+}
