@@ -184,6 +184,22 @@ function witnessed(clients: readonly Client[], told: readonly Told[]): Witnessed
   };
 }
 
+/** Restarts of the containers behind the Service `web`, by pod. */
+async function restartsOfServers(): Promise<Map<string, number>> {
+  const { items } = JSON.parse(await kubectl('-n', 'shop', 'get', 'pods', '-l', `app=${WEB}`, '-o', 'json'));
+  return new Map(
+    items.map(
+      ({ metadata, spec, status }: { metadata: { name: string }; spec: { nodeName: string }; status: Restarted }) => [
+        `${metadata.name} on ${spec.nodeName}`,
+        (status.containerStatuses ?? []).reduce((sum, { restartCount }) => sum + restartCount, 0),
+      ],
+    ),
+  );
+}
+interface Restarted {
+  containerStatuses?: { restartCount: number }[];
+}
+
 let witnesses = 0;
 
 export interface WitnessOptions {
@@ -205,8 +221,14 @@ export async function startWitness({ nodes, service = WEB }: WitnessOptions): Pr
   witnesses++;
   const id = `/seen-${Date.now()}-${witnesses}`;
   await Promise.all(clients.map(({ name, probes }) => execIn(name, startScript(id, address, probes))));
+  const before = await restartsOfServers();
   await sleep(STAND_MS);
   return {
-    finished: async () => witnessed(clients, await Promise.all(clients.map(client => fetchFrom(client, id)))),
+    async finished() {
+      const seen = witnessed(clients, await Promise.all(clients.map(client => fetchFrom(client, id))));
+      // What a server that restarts costs is not the rules' doing.
+      const restarted = [...(await restartsOfServers())].filter(([pod, count]) => count > (before.get(pod) ?? 0));
+      return { ...seen, losses: [...seen.losses, ...restarted.map(([pod]) => `server ${pod} restarted meanwhile`)] };
+    },
   };
 }
