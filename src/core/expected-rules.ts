@@ -28,7 +28,7 @@ export interface ExpectedRule {
   readonly rule: ServiceRule;
   /** Addresses that kube-proxy may let in besides the source ranges: the load balancer's own, on nodes within the ranges. */
   readonly own: readonly string[];
-  /** It may as well not be there: `nodePortAddresses` names ranges in which no known address of the node lies. */
+  /** It may as well lead nowhere: `nodePortAddresses` names ranges in which no known address of the node lies. */
   readonly optional?: true;
 }
 
@@ -141,9 +141,12 @@ function orElse(first: readonly string[], second: readonly string[]): readonly s
   return first.length > 0 ? first : second;
 }
 
-/** With ranges of the family given, NodePorts answer on the addresses in them; all that we know of the node are the API's. */
+/**
+ * With ranges of the family given, NodePorts answer on the addresses in them; all that we know of the node are the API's. Ranges
+ * of the other family alone leave this one as it is without any.
+ */
 function optionalIn({ options, addresses }: RulePlace, family: Family): { optional?: true } {
   const ranges = options.nodePortAddresses.filter(range => range.includes(':') === (family === 'IPv6'));
-  if (options.nodePortAddresses.includes('primary') || options.nodePortAddresses.length === 0) return {};
+  if (options.nodePortAddresses.includes('primary') || ranges.length === 0) return {};
   return ranges.some(range => range.endsWith('/0') || addresses.some(a => inRange(a, range))) ? {} : { optional: true };
 }

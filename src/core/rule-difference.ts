@@ -30,7 +30,8 @@ export function ruleDifference(
   found: ServiceRule | undefined,
   mode: Mode,
 ): RuleDifference | undefined {
-  if (!found) return optional ? undefined : { difference: 'missing', detail: 'has no rule' };
+  if (optional && leadsNowhere(rule, found)) return undefined;
+  if (!found) return { difference: 'missing', detail: 'has no rule' };
   const policies = policyDifferences(rule, found, mode, own);
   if (sameTexts(rule.endpoints, found.endpoints)) {
     return policies.length === 0 ? undefined : { difference: 'policy', detail: policies.join(', and ') };
@@ -43,6 +44,11 @@ export function ruleDifference(
     says.push(`does not send to ${few(missing)} (${missing.length} of ${count(rule.endpoints.length, 'endpoint')})`);
   }
   return { difference: stale.length > 0 ? 'stale' : 'partial', detail: says.join(', and ') };
+}
+
+/** Where NodePorts answer on no address, kube-proxy still writes what refuses those that it does not lead to endpoints. */
+function leadsNowhere({ empty }: ServiceRule, found: ServiceRule | undefined): boolean {
+  return !found || (found.endpoints.length === 0 && !found.fromCluster && empty !== undefined && found.empty === empty);
 }
 
 function policyDifferences(rule: ServiceRule, found: ServiceRule, mode: Mode, own: readonly string[]): string[] {

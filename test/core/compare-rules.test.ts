@@ -140,6 +140,27 @@ describe('what differs', () => {
     expect(with_({ '0.0.0.0:30080/TCP': { endpoints: [ATA] } })).toEqual([]);
     expect(with_({ '0.0.0.0:30080/TCP': { endpoints: [ATB] } })).toHaveLength(1);
   });
+
+  test('of a NodePort on no address iptables still writes the refusal, and that alone is right', () => {
+    const options = { ...PLACE.options, nodePortAddresses: ['127.0.0.0/8'] };
+    const spec = {
+      type: 'NodePort',
+      externalTrafficPolicy: 'Local',
+      ports: [{ name: 'http', port: 80, nodePort: 30080 }],
+    };
+    const known = history([{ ...A, node: 'n2' }], spec);
+    const with_ = (rule: Partial<ServiceRule>, place: Partial<typeof PLACE> = { options }) =>
+      said(known, kernel({ [KEY]: { endpoints: [ATA] }, '0.0.0.0:30080/TCP': rule }), {
+        ...PLACE,
+        mode: 'iptables',
+        ...place,
+      });
+    expect(with_({ empty: 'drop' })).toEqual([]);
+    expect(with_({ empty: 'drop', fromCluster: [ATA] })).toEqual([]);
+    expect(with_({ empty: 'reject' })).toEqual([expect.stringMatching(/^policy shop\/web/)]);
+    expect(with_({ empty: 'drop', fromCluster: [ATB] })).toEqual([expect.stringMatching(/^policy shop\/web/)]);
+    expect(with_({ empty: 'drop' }, {})).toEqual([expect.stringMatching(/^policy shop\/web/)]);
+  });
 });
 
 describe('the lag', () => {

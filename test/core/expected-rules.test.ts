@@ -225,6 +225,16 @@ describe('addresses', () => {
     const found = expectedRules({ ...PLACE, options })({ service: reduced(service({ ports: NODE_PORT })), slices: [] });
     expect(found.map(entry => entry.optional)).toEqual([undefined, optional]);
   });
+
+  test.each([
+    ['of IPv4 alone', ['10.0.0.0/8'], [undefined, true, undefined, undefined]],
+    ['of IPv6 alone', ['fd99::/16'], [undefined, undefined, undefined, true]],
+  ])('nodePortAddresses %s: those of the other family answer everywhere', (_, nodePortAddresses, optional) => {
+    const options = { ...PLACE.options, nodePortAddresses };
+    const dual = service({ clusterIPs: ['10.96.0.10', 'fd00::10'], ipFamilies: ['IPv4', 'IPv6'], ports: NODE_PORT });
+    const found = expectedRules({ ...PLACE, options })({ service: reduced(dual), slices: [] });
+    expect(found.map(entry => entry.optional)).toEqual(optional);
+  });
 });
 
 test('nodes share what does not depend on them, and nothing else', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ruleDifference } from '../../src/core/rule-difference.ts';
 import { parseIptablesSave, parseOptions } from '../../src/kernel/iptables.ts';
 import { readIptables } from '../../src/kernel/iptables-rules.ts';
 import { IPTABLES_SAVE, IPVS_SAVE, SEVEN_SERVICES, sortedRules } from './dumps.ts';
@@ -53,6 +54,18 @@ describe('iptables mode', () => {
       key: '0.0.0.0:30443/TCP',
       endpoints: ['10.244.0.7:8080'],
     });
+  });
+
+  it('still refuses what no local endpoint serves where NodePorts answer on no address, and that is right', () => {
+    const dump = without(/^-A KUBE-SERVICES .*-j KUBE-NODEPORTS$/);
+    expect(missing(dump)).toEqual(['0.0.0.0:30080/TCP', '0.0.0.0:30443/TCP']);
+    const found = ruleOf(dump, '0.0.0.0:30081/TCP');
+    expect(found).toEqual({ key: '0.0.0.0:30081/TCP', endpoints: [], empty: 'drop' });
+    const rule = SEVEN_SERVICES.find(({ key }) => key === '0.0.0.0:30081/TCP');
+    if (!rule) throw new Error('not among them');
+    const expected = { port: 'shop/edge2:80/TCP', rule, own: [] };
+    expect(ruleDifference({ ...expected, optional: true }, found, 'iptables')).toBeUndefined();
+    expect(ruleDifference(expected, found, 'iptables')?.difference).toBe('policy');
   });
 
   it("does not take the node's own way to a load balancer for a source range", () => {
