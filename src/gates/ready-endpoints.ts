@@ -2,18 +2,15 @@ import { EndpointCounts } from '../core/endpoint-counts.ts';
 import { nothingBefore, scopeOfLook } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look } from '../core/gate.ts';
 import { inNamespaces } from '../core/in-namespaces.ts';
-import { serviceKey } from '../core/inventory.ts';
+import { isScaledTo, podsOfServices, type ServicePods } from '../core/scaled-down.ts';
 import { count } from '../core/words.ts';
 
 interface Seen {
   /** Ready endpoints by Service. */
   readonly ready: ReadonlyMap<string, number>;
-  /** Services that had endpoints before and are no more. */
-  readonly gone: ReadonlySet<string>;
+  /** What the API says of Services that lost too many; those that were deleted are not in it. */
+  readonly pods: ReadonlyMap<string, ServicePods>;
 }
-
-/** More Services without endpoints than that are not a matter of single Services that were deleted. */
-const MOST_READS = 10;
 
 /** kubelets probe pods directly, so endpoints that go are the word of programs whose own calls fail. */
 export const readyEndpoints = defineGate<Seen>({
@@ -35,40 +32,33 @@ export const readyEndpoints = defineGate<Seen>({
         Object.values(readyByNode).reduce((sum, n) => sum + n, 0),
       );
     }
-    const empty = [...services].filter(service => ready.get(service) === 0 && (before?.ready.get(service) ?? 0) > 0);
-    return { ready, gone: await goneOf(look, empty) };
+    const fallen = [...ready].filter(([key, now]) => lost(look, before?.ready.get(key) ?? 0, now)?.level === 'error');
+    return { ready, pods: await podsOfServices(look.cluster, new Set(fallen.map(([key]) => key))) };
   },
-  judge({ ready, gone }, look, before) {
+  judge({ ready, pods }, look, before) {
     const all = [...ready.values()].reduce((sum, n) => sum + n, 0);
     const summary = `${count(all, 'ready endpoint')} behind ${count(ready.size, 'Service')}`;
     if (!before) return { findings: [nothingBefore(look)], summary };
     const findings = [...ready].flatMap(([service, now]): Finding[] => {
-      const then = before.ready.get(service) ?? 0;
-      const finding = now < then ? lost(look, then, now) : undefined;
+      const finding = lost(look, before.ready.get(service) ?? 0, now);
       if (!finding) return [];
       const subject = `service ${service}`;
-      if (!gone.has(service)) return [{ ...finding, subject }];
-      return [{ level: 'warning', subject, message: 'was deleted meanwhile' }];
+      const { level, message } = finding;
+      const known = pods.get(service);
+      if (level === 'error' && !known) return [{ level: 'warning', subject, message: 'was deleted meanwhile' }];
+      if (level === 'error' && known && isScaledTo(now, known))
+        return [{ level: 'warning', subject, message: `${message}; it was scaled down to ${known.wanted} meanwhile` }];
+      return [{ level, subject, message }];
     });
     return { findings, summary };
   },
 });
 
 function lost(look: Look, then: number, now: number): Pick<Finding, 'level' | 'message'> | undefined {
+  if (now >= then) return undefined;
   const message = `has ${now} of ${count(then, 'ready endpoint')} left`;
   const { warn, fail } = look.playbook.gates.readyEndpoints;
   const share = 1 - now / then;
   if (now === 0 || share > fail) return { level: 'error', message };
   return share > warn ? { level: 'warning', message } : undefined;
-}
-
-/** Of these Services, those that were deleted. */
-async function goneOf(look: Look, services: readonly string[]): Promise<Set<string>> {
-  const gone = new Set<string>();
-  if (services.length > MOST_READS) return gone;
-  for (const service of services) {
-    const [namespace = '', name = ''] = service.split('/');
-    if (!(await look.cluster?.get({ kind: 'Service', namespace, name }))) gone.add(serviceKey({ namespace, name }));
-  }
-  return gone;
 }

@@ -36,8 +36,9 @@ export const workloads = defineGate<Seen>({
     if (!before) return { findings: [nothingBefore(look)], summary };
     const limits = look.playbook.gates.workloads;
     const findings = [...seen].flatMap(([namespace, now]) => {
-      const said = [restarted(now, before.get(namespace), limits), unready(now, before.get(namespace), limits)];
-      return said.flatMap((s): Finding[] => (s ? [{ ...s, subject: `namespace ${namespace}` }] : []));
+      const then = before.get(namespace);
+      const said = [...restarted(now, then, limits), ...unready(now, then, limits)];
+      return said.map((s): Finding => ({ ...s, subject: `namespace ${namespace}` }));
     });
     return { findings, summary };
   },
@@ -46,20 +47,26 @@ export const workloads = defineGate<Seen>({
 type Limits = Playbook['gates']['workloads'];
 type Said = Pick<Finding, 'level' | 'message'>;
 
-function restarted(now: Pods, then: Pods | undefined, { restarts }: Limits): Said | undefined {
+/** Pods that were not ready before may be in a crash loop: that they restart once more says nothing. */
+function restarted(now: Pods, then: Pods | undefined, { restarts }: Limits): Said[] {
   const more = [...now.restarts].filter(([uid, { times }]) => times > (then?.restarts.get(uid)?.times ?? 0));
-  if (more.length < restarts.warn) return undefined;
-  const names = more.map(([, { name }]) => name);
-  const level = more.length >= restarts.fail ? 'error' : 'warning';
-  return { level, message: `${count(more.length, 'pod')} restarted: ${few(names, 3)}` };
+  const known = Map.groupBy(more, ([uid]) => (then?.unready.has(uid) ? 'unready' : 'well'));
+  const said = (which: 'unready' | 'well', level: Finding['level'], how: string): Said[] => {
+    const names = (known.get(which) ?? []).map(([, { name }]) => name);
+    if (names.length < restarts.warn) return [];
+    return [{ level, message: `${count(names.length, 'pod')} restarted${how}: ${few(names, 3)}` }];
+  };
+  const level = (known.get('well')?.length ?? 0) >= restarts.fail ? 'error' : 'warning';
+  const wereNot = known.get('unready')?.length === 1 ? 'was not' : 'were not';
+  return [...said('well', level, ''), ...said('unready', 'warning', ` that ${wereNot} ready before either`)];
 }
 
-function unready(now: Pods, then: Pods | undefined, { unready }: Limits): Said | undefined {
+function unready(now: Pods, then: Pods | undefined, { unready }: Limits): Said[] {
   const names = [...now.unready].filter(([uid]) => !then?.unready.has(uid)).map(([, name]) => name);
   const share = names.length / now.all;
-  if (names.length === 0 || share < unready.warn) return undefined;
+  if (names.length === 0 || share < unready.warn) return [];
   const level = share >= unready.fail ? 'error' : 'warning';
-  return { level, message: `${names.length} of ${count(now.all, 'pod')} are not ready any more: ${few(names, 3)}` };
+  return [{ level, message: `${names.length} of ${count(now.all, 'pod')} are not ready any more: ${few(names, 3)}` }];
 }
 
 interface PodStatus {

@@ -22,6 +22,15 @@ const service = (name: string): KubeObject => ({
   apiVersion: 'v1',
   kind: 'Service',
   metadata: { namespace: 'shop', name },
+  spec: { selector: { app: name } },
+});
+/** What makes the pods of a Service. */
+const maker = (kind: 'Deployment' | 'StatefulSet' | 'DaemonSet', app: string, replicas: number): KubeObject => ({
+  apiVersion: 'apps/v1',
+  kind,
+  metadata: { namespace: 'shop', name: app },
+  spec: { replicas, template: { metadata: { labels: { app, tier: 'front' } } } },
+  status: kind === 'DaemonSet' ? { desiredNumberScheduled: replicas } : {},
 });
 
 interface Podlike {
@@ -45,6 +54,11 @@ const pod = (
   },
 });
 
+const without = (object: KubeObject, field: string): KubeObject => ({
+  ...object,
+  spec: Object.fromEntries(Object.entries(object.spec).filter(([name]) => name !== field)),
+});
+
 /** A cluster whose lists fail. */
 const mute: Cluster = {
   ...readOnly([]),
@@ -56,7 +70,9 @@ const mute: Cluster = {
 
 /** A gate's look at what is there now, and before. */
 async function compared(gate: Gate, before: KubeObject[] | undefined, now: KubeObject[], over: Partial<Look> = {}) {
-  const at = look('after-node', { node: inFlip(), scope: SCOPE, cluster: readOnly(now), ...over });
+  // `proxyctl rbac` gives a run no right to get such objects one by one.
+  const cluster = { ...readOnly(now), get: () => Promise.reject(new Error('not permitted')) };
+  const at = look('after-node', { node: inFlip(), scope: SCOPE, cluster, ...over });
   const seen = before && (await gate.remember?.({ ...at, cluster: readOnly(before) }));
   return seen === undefined ? at : { ...at, before: new Map([[gate.id, seen]]) };
 }
@@ -125,11 +141,84 @@ table(readyEndpoints, [
   ['nothing exposed', look('after-batch', { cluster: mute }), 'inconclusive', /nothing is exposed/],
 ]);
 
+/** Three pods behind shop/web before, and so many ready endpoints now. */
+const scaled = (left: number, ...others: KubeObject[]) =>
+  endpoints(web(true, true, true), [
+    slice('web', Array(left).fill(true)),
+    slice('db', [true]),
+    service('web'),
+    ...others,
+  ]);
+const podOfWeb = (name: string, over: Podlike = {}) =>
+  pod(name, { ...over, metadata: { ...over.metadata, labels: { app: 'web' } } });
+
+// Scaled down meanwhile.
+table(readyEndpoints, [
+  [
+    'a Deployment, to nothing',
+    await scaled(0, maker('Deployment', 'web', 0)),
+    'pass',
+    /^warning service shop\/web has 0 of 3 ready endpoints left; it was scaled down to 0 meanwhile$/,
+  ],
+  ['a StatefulSet', await scaled(0, maker('StatefulSet', 'web', 0)), 'pass', /scaled down to 0/],
+  [
+    'to one',
+    await scaled(1, maker('Deployment', 'web', 1), podOfWeb('a')),
+    'pass',
+    /^warning .* has 1 of 3 ready endpoints left; it was scaled down to 1 meanwhile$/,
+  ],
+  [
+    'its pods are going',
+    await scaled(
+      0,
+      maker('Deployment', 'web', 0),
+      podOfWeb('a', { metadata: { deletionTimestamp: 'x' } }),
+      podOfWeb('b', { phase: 'Failed' }),
+    ),
+    'pass',
+    /scaled down/,
+  ],
+  ['it wants pods', await scaled(0, maker('Deployment', 'web', 3)), 'fail', /^error .* has 0 of 3/],
+  ['the default is one', await scaled(0, without(maker('Deployment', 'web', 0), 'replicas')), 'fail', /has 0 of 3/],
+  [
+    'another of the same pods wants some',
+    await scaled(0, maker('Deployment', 'web', 0), maker('StatefulSet', 'web', 1)),
+    'fail',
+    /has 0 of 3/,
+  ],
+  [
+    'a DaemonSet wants some',
+    await scaled(0, maker('Deployment', 'web', 0), maker('DaemonSet', 'web', 2)),
+    'fail',
+    /has 0 of 3/,
+  ],
+  ['another Service was', await scaled(0, maker('Deployment', 'db', 0)), 'fail', /has 0 of 3/],
+  [
+    'by somebody else who makes pods',
+    await scaled(0, maker('Deployment', 'web', 0), podOfWeb('rollout-1', { ready: false })),
+    'fail',
+    /has 0 of 3/,
+  ],
+  [
+    'one of those left is not ready',
+    await scaled(1, maker('Deployment', 'web', 2), podOfWeb('a'), podOfWeb('b', { ready: false })),
+    'fail',
+    /has 1 of 3/,
+  ],
+  [
+    'a Service without a selector',
+    await endpoints(web(true), [{ ...service('web'), spec: {} }, slice('db', [true]), maker('Deployment', 'web', 0)]),
+    'fail',
+    /has 0 of 1/,
+  ],
+]);
+
 const shop = (...names: string[]) => names.map(name => pod(name));
 const pods = (before: KubeObject[] | undefined, now: KubeObject[], over: Partial<Look> = {}) =>
   compared(workloads, before, now, over);
 const ten = shop(...'abcdefghij');
 const tenWith = (...changed: KubeObject[]) => [...ten.slice(changed.length), ...changed];
+const looping = (names: string, restarts: number) => names.split('').map(n => pod(n, { ready: false, restarts }));
 const partOfFlip = [
   pod('kp', {
     ready: false,
@@ -165,6 +254,22 @@ table(workloads, [
     ),
     'fail',
     /1 pod restarted: a/,
+  ],
+  [
+    'a crash loop of before',
+    await pods(tenWith(...looping('abc', 7)), tenWith(...looping('abc', 9))),
+    'pass',
+    /^warning namespace shop 3 pods restarted that were not ready before either: a, b, c$/,
+  ],
+  [
+    'and three that were well',
+    await pods(tenWith(...looping('abc', 7)), [
+      ...shop('g', 'h', 'i', 'j'),
+      ...looping('abc', 9),
+      ...'def'.split('').map(n => pod(n, { restarts: 1 })),
+    ]),
+    'fail',
+    /^error namespace shop 3 pods restarted: d, e, f\nwarning namespace shop 3 pods restarted .* before either: a, b, c$/,
   ],
   ['a new pod that restarts', await pods(ten, [...ten, pod('new', { restarts: 1 })]), 'pass', /1 pod restarted: new/],
   [

@@ -33,11 +33,13 @@ function afterHandOver(bed: EmbeddedTestbed, strike: (node: string) => void): vo
   });
 }
 
+function teamPods(bed: EmbeddedTestbed): KubeObject[] {
+  return bed.sim.store.list('Pod').filter(pod => pod.metadata.labels?.app && pod.metadata.namespace !== 'kube-system');
+}
+
 /** A Service that the node reaches and that has several pods, and these. */
 function reachedFrom(bed: EmbeddedTestbed, node: string): { service: string; pods: KubeObject[] } {
-  const pods = bed.sim.store
-    .list('Pod')
-    .filter(pod => pod.metadata.labels?.app && pod.metadata.namespace !== 'kube-system');
+  const pods = teamPods(bed).filter(isReady);
   const namespaces = new Set(pods.filter(pod => pod.spec.nodeName === node).map(pod => pod.metadata.namespace));
   const services = Map.groupBy(pods, pod => `${pod.metadata.namespace}/${pod.metadata.labels?.app}`);
   const [service, same] =
@@ -45,8 +47,16 @@ function reachedFrom(bed: EmbeddedTestbed, node: string): { service: string; pod
   return { service: service ?? '', pods: same ?? [] };
 }
 
+function change(bed: EmbeddedTestbed, { metadata }: KubeObject, how: (copy: KubeObject) => void): void {
+  bed.sim.store.mutate('Pod', metadata.namespace, metadata.name, how);
+}
+
+function isReady({ status }: KubeObject): boolean {
+  return status.conditions.some((c: { type: string; status: string }) => c.type === 'Ready' && c.status === 'True');
+}
+
 function setReady(bed: EmbeddedTestbed, pod: KubeObject, ready: boolean): void {
-  bed.sim.store.mutate('Pod', pod.metadata.namespace, pod.metadata.name, copy => {
+  change(bed, pod, copy => {
     for (const condition of copy.status.conditions)
       if (condition.type === 'Ready') condition.status = ready ? 'True' : 'False';
   });
@@ -88,6 +98,51 @@ describe.concurrent('after a flip', () => {
     expect(eventsOf(halted.stdout).at(-1)).toMatchObject({
       reason: expect.stringMatching(/workloads: namespace \S+ \d pods? restarted: /),
     });
+  });
+});
+
+describe.concurrent('what happens for its own reasons', () => {
+  it('a crash loop of before and a Service scaled to nothing stop nobody, and are said', {
+    timeout: TIMEOUT,
+  }, async context => {
+    const bed = await fresh(context, 31);
+    const loops = [...Map.groupBy(teamPods(bed), pod => pod.metadata.namespace).values()].flatMap(pods => {
+      const app = pods.at(-1)?.metadata.labels?.app;
+      return pods.filter(pod => pod.metadata.labels?.app === app);
+    });
+    for (const pod of loops) setReady(bed, pod, false);
+    const restart = () => {
+      for (const pod of loops)
+        change(bed, pod, copy => {
+          for (const status of copy.status.containerStatuses) status.restartCount++;
+        });
+    };
+    restart();
+    let service = '';
+    afterHandOver(bed, node => {
+      restart();
+      const reached = reachedFrom(bed, node);
+      service = reached.service;
+      const [namespace, name = ''] = service.split('/');
+      bed.sim.store.mutate('Deployment', namespace, name, copy => {
+        copy.spec.replicas = 0;
+      });
+      for (const pod of reached.pods) bed.sim.store.remove(pod);
+    });
+    const done = await bed.proxyctl(...MIGRATE, '--playbook', playbook('workloads: { restarts: { fail: 1 } }'));
+    expect(done.code, done.stderr).toBe(0);
+    const warnings = eventsOf(done.stdout).flatMap(e =>
+      e.event === 'gate-judged' ? e.findings.filter(f => f.level === 'warning') : [],
+    );
+    expect(warnings).toContainEqual(
+      expect.objectContaining({
+        subject: `service ${service}`,
+        message: expect.stringMatching(/^has 0 of \d ready endpoints left; it was scaled down to 0 meanwhile$/),
+      }),
+    );
+    expect(warnings.map(({ message }) => message)).toContainEqual(
+      expect.stringMatching(/^\d pods? restarted that w(as|ere) not ready before either: /),
+    );
   });
 });
 
