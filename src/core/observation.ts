@@ -117,8 +117,10 @@ export const Observation = z.discriminatedUnion('kind', [
     processStart: z.number().nullable(),
     /** By ip_family as the metrics label it (`IPv4`, `IPv6`); one entry `any` before Kubernetes 1.33. */
     families: z.record(z.string(), family),
-    /** Sum of the sync and restore failure counters, null when /metrics could not be read. */
+    /** Syncs that failed to write the rules, partial ones left out; null when /metrics could not be read. */
     failures: z.number().nullable(),
+    /** Changes that iptables mode failed to write; the next sync is a full one, until one of these is done. */
+    partialFailures: z.number().nullable(),
     /** HTTP status of /healthz, null when nothing answers. Necessary, never sufficient. */
     healthz: z.number().nullable(),
     /** Seconds that kube-proxy's full syncs took, the last one known. */

@@ -1,9 +1,12 @@
 import { inconclusive, nodeInFlip, START_SLACK, silence, tooOld } from '../core/evidence.ts';
-import { defineGate, type Finding, type NodeInFlip } from '../core/gate.ts';
+import { defineGate, type Finding, type Moment, type NodeInFlip } from '../core/gate.ts';
 import type { ProxySample } from '../core/observation.ts';
+import { count } from '../core/words.ts';
 
 /** Changes that wait no longer than this for their sync are ordinary work, seconds. */
 const LAG_FLOOR = 2;
+/** A change that could not be written, as when another program writes at the same time, is made good at once; more are a fault. */
+const MOST_PARTIAL = 1;
 
 /** Pod Ready, /healthz and rollout status are green on a node without a single rule; these figures are not. */
 export const convergence = defineGate({
@@ -33,10 +36,8 @@ export const convergence = defineGate({
     const findings: Finding[] = openFamilies(sample, sample.processStart, before).map(text =>
       inconclusive(node.name, text),
     );
-    if (sample.failures > 0) {
-      const message = `the ${node.slot} kube-proxy failed to write its rules ${sample.failures} times since it started`;
-      const level = look.moment === 'verify' && isLongAgo(sample, before) ? 'warning' : 'error';
-      findings.push({ level, subject: `node ${node.name}`, message });
+    for (const said of failed(sample, before, look.moment)) {
+      findings.push({ ...said, subject: `node ${node.name}`, message: `the ${node.slot} kube-proxy ${said.message}` });
     }
     // Necessary, never sufficient. Nothing at all answers where the configuration turns it off.
     const { healthz } = sample;
@@ -50,8 +51,26 @@ export const convergence = defineGate({
 });
 
 /** Outside runs a kube-proxy may have run for months: what failed once and does not any more stops nobody. */
-function isLongAgo(sample: ProxySample, before: ProxySample | undefined): boolean {
-  return before?.processStart === sample.processStart && before.failures === sample.failures;
+function failed(
+  { processStart, failures, partialFailures }: ProxySample,
+  before: ProxySample | undefined,
+  moment: Moment,
+): Pick<Finding, 'level' | 'message'>[] {
+  const known = moment === 'verify' && before?.processStart === processStart ? before : undefined;
+  const said = (times: number | null, then: number | null | undefined, most: number, text: (n: string) => string) => {
+    if (!times) return [];
+    const level = times - (then ?? 0) > most ? ('error' as const) : ('warning' as const);
+    return [{ level, message: text(count(times, 'time')) }];
+  };
+  return [
+    ...said(failures, known?.failures, 0, n => `failed to write its rules ${n} since it started`),
+    ...said(
+      partialFailures,
+      known?.partialFailures,
+      MOST_PARTIAL,
+      n => `failed ${n} to write a change since it started, upon which it writes all rules anew`,
+    ),
+  ];
 }
 
 /** What each address family still waits for. A family that the node had before must come back. */

@@ -45,18 +45,18 @@ function parseValue(text: string, line: string): number {
 }
 
 const PREFIX = 'kubeproxy_sync_proxy_rules_';
-const FAILURES = [
-  'iptables_restore_failures_total',
-  'iptables_partial_restore_failures_total',
-  'nftables_sync_failures_total',
-  'nftables_cleanup_failures_total',
-].map(name => PREFIX + name);
+// Not `nftables_cleanup_failures_total`: chains that nothing leads to could not be removed, and all rules are written anew.
+const FAILURES = ['iptables_restore_failures_total', 'nftables_sync_failures_total'].map(name => PREFIX + name);
+/** Each of them is among the restore failures, too. */
+const PARTIAL_FAILURES = `${PREFIX}iptables_partial_restore_failures_total`;
 // ipvs mode has no histogram of full syncs: all of its syncs are full.
 const FULL_SYNC = 'kubeproxy_sync_full_proxy_rules_duration_seconds';
 const ANY_SYNC = 'kubeproxy_sync_proxy_rules_duration_seconds';
 
 export interface ProxyMetrics extends Pick<ProxySample, 'processStart' | 'families'> {
+  /** Without the partial ones. */
   failures: number;
+  partialFailures: number;
   /** Full syncs since the process began, by family: how many, and how many seconds in all. */
   syncs: Record<string, { count: number; seconds: number }>;
 }
@@ -66,18 +66,20 @@ export function proxySampleFrom(metricsText: string): ProxyMetrics {
   const wanted = (name: string) =>
     name.startsWith(PREFIX) || name.startsWith(FULL_SYNC) || name === 'process_start_time_seconds';
   const samples = parseMetrics(metricsText, wanted);
-  const result: ProxyMetrics = { processStart: null, families: {}, failures: 0, syncs: {} };
+  const result: ProxyMetrics = { processStart: null, families: {}, failures: 0, partialFailures: 0, syncs: {} };
   const full = samples.some(({ name, value }) => name === `${FULL_SYNC}_count` && value > 0);
   const histogram = full ? FULL_SYNC : ANY_SYNC;
   for (const { name, labels, value } of samples) {
     const family = labels.ip_family || 'any';
     if (name === 'process_start_time_seconds') result.processStart = value;
     else if (FAILURES.includes(name)) result.failures += value;
+    else if (name === PARTIAL_FAILURES) result.partialFailures += value;
     else if (name === `${PREFIX}last_timestamp_seconds`) familyOf(result, family).lastSync = value || null;
     else if (name === `${PREFIX}last_queued_timestamp_seconds`) familyOf(result, family).lastQueued = value || null;
     else if (name === `${histogram}_count`) syncsOf(result, family).count = value;
     else if (name === `${histogram}_sum`) syncsOf(result, family).seconds = value;
   }
+  result.failures -= result.partialFailures;
   return result;
 }
 

@@ -69,6 +69,7 @@ export async function lookAtProxy(
       processStart: parsed?.processStart ?? null,
       families: parsed?.families ?? {},
       failures: parsed?.failures ?? null,
+      partialFailures: parsed?.partialFailures ?? null,
       healthz: healthz.status,
       syncs: parsed?.syncs ?? {},
     },

@@ -75,10 +75,10 @@ describe('effective-mode', () => {
 
 describe('convergence', () => {
   const v4 = (over: object) => main({ families: { IPv4: { lastSync: ASKED + 30, lastQueued: ASKED + 29, ...over } } });
-  const was = (families: object) => ({ baseline: view({ proxy: { main: proxySample({ ...families }) } }) });
+  const was = (then: Parameters<typeof proxySample>[0]) => ({ baseline: view({ proxy: { main: proxySample(then) } }) });
   const only4 = { proxy: { main: proxySample({ families: { IPv4: { lastSync: ASKED + 30, lastQueued: null } } }) } };
-  const longAgo = (then: number, now: number) =>
-    seen({ proxy: { main: proxySample({ failures: now }) } }, was({ failures: then }), 'verify');
+  const verified = (then: Parameters<typeof proxySample>[0], now: Parameters<typeof proxySample>[0]) =>
+    seen({ proxy: { main: proxySample(now) } }, was(then), 'verify');
   table(convergence, [
     ['all families in sync', seen({}), 'pass'],
     [
@@ -107,9 +107,61 @@ describe('convergence', () => {
       main({ syncSeconds: 2, families: { any: { lastSync: ASKED + 30, lastQueued: ASKED + 34 } } }),
       'pass',
     ],
-    ['failures, though the time stamp is young', main({ failures: 1 }), 'fail', /failed to write its rules 1 times/],
-    ['verify: failures of long ago', longAgo(3, 3), 'pass', /warning .*failed to write its rules 3 times/],
-    ['verify: one more just now', longAgo(2, 3), 'fail', /failed to write its rules 3 times/],
+    [
+      'failures, though the time stamp is young',
+      main({ failures: 1 }),
+      'fail',
+      /failed to write its rules 1 time since/,
+    ],
+    [
+      'one part that failed, made good by a full sync',
+      main({ partialFailures: 1 }),
+      'pass',
+      /^warning node n1 the main kube-proxy failed 1 time to write a change since it started, upon which it writes all rules anew$/,
+    ],
+    [
+      'one part that failed, not made good yet',
+      main({ partialFailures: 1, families: { IPv4: { lastSync: ASKED + 30, lastQueued: ASKED + 33 } } }),
+      'inconclusive',
+      /3\.0 s behind/,
+    ],
+    ['parts that fail again and again', main({ partialFailures: 2 }), 'fail', /failed 2 times to write a change/],
+    [
+      'a part, and a full sync after it',
+      main({ partialFailures: 1, failures: 1 }),
+      'fail',
+      /^error .*failed to write its rules 1 time since it started\nwarning .*a change/,
+    ],
+    [
+      'verify: failures of long ago',
+      verified({ failures: 3 }, { failures: 3 }),
+      'pass',
+      /warning .*failed to write its rules 3 times/,
+    ],
+    [
+      'verify: one more just now',
+      verified({ failures: 2 }, { failures: 3 }),
+      'fail',
+      /failed to write its rules 3 times/,
+    ],
+    [
+      'verify: parts of long ago',
+      verified({ partialFailures: 9 }, { partialFailures: 10 }),
+      'pass',
+      /^warning .*failed 10 times to write a change/,
+    ],
+    [
+      'verify: two more parts just now',
+      verified({ partialFailures: 9 }, { partialFailures: 11 }),
+      'fail',
+      /failed 11 times to write a change/,
+    ],
+    [
+      'verify: of the process before',
+      verified({ failures: 3, processStart: ASKED - 9 }, { failures: 3 }),
+      'fail',
+      /failed to write its rules 3 times/,
+    ],
     ['metrics not read', main({ failures: null }), 'inconclusive', /could not be read/],
     ['start not known', main({ processStart: null }), 'inconclusive', /could not be read/],
     ['the old process', main({ processStart: ASKED - 3 }), 'inconclusive', /old kube-proxy/],

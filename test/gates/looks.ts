@@ -50,6 +50,7 @@ export const proxySample = (over: Partial<ProxySample> = {}): ProxySample => ({
     IPv6: { lastSync: ASKED + 30, lastQueued: null },
   },
   failures: 0,
+  partialFailures: 0,
   healthz: 200,
   syncSeconds: 0.5,
   ...over,

@@ -47,12 +47,13 @@ describe('the Prometheus text format', () => {
 });
 
 describe('what kube-proxy says of itself', () => {
-  it('is told by address family, failures in sum', () => {
+  it('is told by address family; failures in sum, those of partial syncs apart', () => {
     const text = `process_start_time_seconds 1.7e+09
 kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family="IPv4"} 1.7000001e+09
 kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family="IPv4"} 1.7000002e+09
 kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds{ip_family="IPv6"} 1.7000003e+09
 kubeproxy_sync_proxy_rules_iptables_restore_failures_total{ip_family="IPv4"} 2
+kubeproxy_sync_proxy_rules_iptables_restore_failures_total{ip_family="IPv6"} 4
 kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total{ip_family="IPv6"} 3
 kubeproxy_sync_proxy_rules_nftables_sync_failures_total{ip_family="IPv6"} 4
 kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total 5
@@ -66,7 +67,8 @@ kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv4"} 99
         IPv4: { lastSync: 1.7000001e9, lastQueued: 1.7000002e9 },
         IPv6: { lastSync: null, lastQueued: 1.7000003e9 },
       },
-      failures: 14,
+      failures: 7,
+      partialFailures: 3,
       syncs: { IPv4: { count: 3, seconds: 1.5 } },
     });
   });
@@ -76,6 +78,7 @@ kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv4"} 99
       processStart: null,
       families: { any: { lastSync: 12, lastQueued: null } },
       failures: 0,
+      partialFailures: 0,
       syncs: {},
     });
   });
