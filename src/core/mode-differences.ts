@@ -2,6 +2,7 @@
 // Source: kube-proxy 1.36 pkg/proxy/{iptables,ipvs,nftables}/proxier.go and cmd/kube-proxy/app/server_linux.go.
 import type { Look, NodeInFlip } from './gate.ts';
 import { readyOn, type ServiceFacts, serviceKey } from './inventory.ts';
+import { knowsPods } from './known-pods.ts';
 import type { Vantage } from './observation.ts';
 import { addressOfTarget, kindOfTarget, LOOPBACK, type ProbeKind, serviceOfTarget } from './probe-kind.ts';
 
@@ -34,6 +35,15 @@ const DIFFERENCES: readonly Difference[] = [
   ({ kind, node, service }) =>
     isOutside(kind) && node.to === 'ipvs' && service?.externalTrafficPolicy === 'Local' && !isLocal(service, node)
       ? 'with externalTrafficPolicy: Local ipvs has no short way to the endpoints of other nodes'
+      : undefined,
+  ({ kind, address, node, service, look, vantage }) =>
+    vantage === 'pod' &&
+    node.from === 'ipvs' &&
+    (kind === 'node-port' || isOutside(kind)) &&
+    service?.externalTrafficPolicy === 'Local' &&
+    !isLocal(service, node) &&
+    !knowsPods(look.inventory.proxy.configMap?.text, address.includes(':') ? 'IPv6' : 'IPv4')
+      ? `ipvs led pods to the endpoints of other nodes in spite of externalTrafficPolicy: Local; ${node.to} drops them, since kube-proxy has no clusterCIDR by which to know pods`
       : undefined,
   ({ kind, node, service }) =>
     isClusterIP(kind) && node.from === 'ipvs' && service?.internalTrafficPolicy === 'Local' && !isLocal(service, node)

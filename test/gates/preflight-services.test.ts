@@ -96,12 +96,38 @@ table(internalTrafficPolicy, [
 
 const lb = { ...port, type: 'LoadBalancer' as const, loadBalancerIPs: ['192.0.2.1'] };
 const eTP = { ...lb, externalTrafficPolicy: 'Local' as const };
+const eTPNodePort = { ...port, externalTrafficPolicy: 'Local' as const };
+const knownPods = (l: Look): Look => ({
+  ...l,
+  inventory: { ...l.inventory, proxy: config('clusterCIDR: 10.244.0.0/16\n') },
+});
 table(externalTrafficPolicy, [
   ['to ipvs', svc(eTP, 'ipvs'), 'fail', /shop\/web .*does not answer clients on nodes without a local endpoint \(n2\)/],
   ['from ipvs', svc(eTP, 'iptables', 'ipvs'), 'pass', /warning .*iptables drops it/],
   ['iptables to nftables', svc(eTP), 'pass', /warning .*131765/],
   ['nftables to iptables', svc(eTP, 'iptables', 'nftables'), 'pass'],
   ['Cluster', svc(lb, 'ipvs'), 'pass'],
+  ['NodePorts to ipvs', svc(eTPNodePort, 'ipvs'), 'pass'],
+  [
+    'NodePorts from ipvs, pods not known',
+    svc(eTPNodePort, 'nftables', 'ipvs'),
+    'pass',
+    /^warning service shop\/web on nodes without a local endpoint \(n2\) ipvs led pods from its NodePorts .*; nftables drops them$/,
+  ],
+  [
+    'a load balancer with a name from ipvs',
+    svc({ ...eTPNodePort, type: 'LoadBalancer' }, 'iptables', 'ipvs'),
+    'pass',
+    /iptables drops them$/,
+  ],
+  ['NodePorts from ipvs, pods known', knownPods(svc(eTPNodePort, 'nftables', 'ipvs')), 'pass'],
+  ['NodePorts, iptables to nftables', svc(eTPNodePort), 'pass'],
+  [
+    'NodePorts, an endpoint on each node',
+    svc({ ...eTPNodePort, readyByNode: { n1: 1, n2: 1 } }, 'nftables', 'ipvs'),
+    'pass',
+  ],
+  ['NodePorts, modes not known', svc(eTPNodePort, 'iptables', 'unknown'), 'inconclusive', /not known/],
   ['modes not known', svc(eTP, 'iptables', 'unknown'), 'inconclusive', /not known/],
 ]);
 

@@ -10,7 +10,7 @@ import { ServiceHistory } from '../../src/core/service-history.ts';
 import type { ServiceTruth } from '../../src/core/service-truth.ts';
 import { serviceProbes } from '../../src/gates/service-probes.ts';
 import { inventory, NOW, seen, service, tally, view } from './looks.ts';
-import { table } from './table.ts';
+import { type Row, table } from './table.ts';
 
 const bad = (inARow: number, outcome: Outcome = 'timeout', total = inARow) => ({ inARow, total, outcome });
 /** Without what only the own Service shows. */
@@ -61,15 +61,32 @@ const withWeb = (at: Look, over: Partial<ServiceFacts>): Look => ({
   inventory: inventory({ services: [service('shop/web', over)] }),
 });
 
+/** externalTrafficPolicy: Local without a local endpoint, for clients that only ipvs let through. */
+function outOfIpvs(id: string, local: Partial<ServiceFacts>): Row[] {
+  const at = (config: string, from: Vantage = 'pod', over: Partial<ServiceFacts> = {}) =>
+    withConfig(withWeb(of(id, 9, 'timeout', { from: 'ipvs' }, from), { ...local, ...over }), config);
+  const none = 'clusterCIDR: ""\ndetectLocalMode: ""\n';
+  return [
+    [`${id}: pods that nobody knows`, at(none), 'pass', /by design: ipvs led pods .*; nftables drops them, since/],
+    [`${id}: null, as kubeadm may write`, at('clusterCIDR: null\n'), 'pass', /by design/],
+    [`${id}: ranges of the other family`, at('clusterCIDR: fd00::/8\n'), 'pass', /by design/],
+    [`${id}: pods by their range`, at('clusterCIDR: fd00::/8,10.244.0.0/16\n'), 'fail', /9 times/],
+    [`${id}: pods by their bridge`, at('clusterCIDR: ""\ndetectLocalMode: BridgeInterface\n'), 'fail', /9 times/],
+    [`${id}: the node itself`, at(none, 'host'), 'fail', /9 times/],
+    [`${id}: with a local endpoint`, at(none, 'pod', { readyByNode: { n1: 1 } }), 'fail', /9 times/],
+    [`${id}: policy Cluster`, at(none, 'pod', { externalTrafficPolicy: 'Cluster' }), 'fail', /9 times/],
+  ];
+}
+
 /** The playbook leaves nodePortAddresses to the mode. */
 function left(at: Look, text = 'nodePortAddresses: null\nmode: iptables\n'): Look {
+  return { ...withConfig(at, text), playbook: { ...at.playbook, options: { nodePortAddresses: 'default' } } };
+}
+
+function withConfig(at: Look, text: string): Look {
   const { proxy } = at.inventory;
   const configMap = proxy.configMap && { ...proxy.configMap, text };
-  return {
-    ...at,
-    inventory: { ...at.inventory, proxy: { ...proxy, ...(configMap ? { configMap } : {}) } },
-    playbook: { ...at.playbook, options: { nodePortAddresses: 'default' } },
-  };
+  return { ...at, inventory: { ...at.inventory, proxy: { ...proxy, ...(configMap ? { configMap } : {}) } } };
 }
 
 describe('service-probes', () => {
@@ -239,6 +256,8 @@ describe('service-probes', () => {
         /by design: with externalTrafficPolicy: Local ipvs has no short way/,
       ],
       ['the same in nftables', withWeb(of(balancer, 9), local), 'fail', /9 times/],
+      ...outOfIpvs('shop/web:80/TCP@node-port:10.0.0.1', local),
+      ...outOfIpvs(balancer, local),
       [
         'source ranges and the node itself, out of ipvs',
         withWeb(of(balancer, 9, 'timeout', { from: 'ipvs' }, 'host'), { sourceRanges: ['10.0.0.0/8'] }),
