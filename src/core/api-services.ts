@@ -3,6 +3,7 @@
 import type { KubeObject } from './cluster.ts';
 import { joinedRanges } from './ip-ranges.ts';
 import { shortAddress } from './service-port.ts';
+import { asksForHints } from './topology-hints.ts';
 
 export type Family = 'IPv4' | 'IPv6';
 export type Protocol = 'TCP' | 'UDP' | 'SCTP';
@@ -35,6 +36,8 @@ export interface ApiService {
   readonly externalLocal: boolean;
   /** Present with ClientIP affinity. */
   readonly affinitySeconds?: number;
+  /** An annotation asks for hints to be heeded. */
+  readonly asksForHints?: true;
 }
 
 export interface ApiEndpoint {
@@ -86,6 +89,7 @@ export function apiService({ metadata, spec = {}, status }: KubeObject): ApiServ
     internalLocal: spec.internalTrafficPolicy === 'Local',
     externalLocal: external && spec.externalTrafficPolicy === 'Local',
     ...(spec.sessionAffinity === 'ClientIP' ? { affinitySeconds: seconds } : {}),
+    ...(asksForHints(metadata.annotations) ? { asksForHints: true } : {}),
   };
 }
 

@@ -92,6 +92,7 @@ function rulesOfPort(at: PortInPlace): ExpectedRule[] {
   const needs = {
     cluster: !service.internalLocal || external,
     local: service.internalLocal || (service.externalLocal && external),
+    hints: service.asksForHints,
   };
   const usable = usableEndpoints(endpointsOfPort(slices, family, port), needs, place);
   const outside = externalRule(at, usable);

@@ -6,6 +6,8 @@ export interface RuleOptions {
   readonly excludeCIDRs: readonly string[];
   /** Feature gate AllowServiceExternalIPs. */
   readonly externalIPs: boolean;
+  /** Feature gates that it names. */
+  readonly featureGates: Readonly<Record<string, boolean>>;
   /** The longest `minSyncPeriod` of any mode: changes may wait so long for their sync. */
   readonly minSyncSeconds: number;
 }
@@ -13,10 +15,15 @@ export interface RuleOptions {
 /** Of a configuration as parsed YAML; what is missing or odd is as kube-proxy's defaults. */
 export function ruleOptions(config: Readonly<Record<string, unknown>>): RuleOptions {
   const periods = ['iptables', 'ipvs', 'nftables'].map(mode => seconds(record(config[mode]).minSyncPeriod));
+  const gates = Object.entries(record(config.featureGates));
+  const featureGates = Object.fromEntries(
+    gates.filter((gate): gate is [string, boolean] => typeof gate[1] === 'boolean'),
+  );
   return {
     nodePortAddresses: texts(config.nodePortAddresses),
     excludeCIDRs: texts(record(config.ipvs).excludeCIDRs),
-    externalIPs: record(config.featureGates).AllowServiceExternalIPs !== false,
+    externalIPs: featureGates.AllowServiceExternalIPs !== false,
+    featureGates,
     minSyncSeconds: Math.max(1, ...periods),
   };
 }

@@ -1,13 +1,16 @@
-// Which endpoints of a Service port a node sends connections to: kube-proxy 1.36, pkg/proxy/topology.go CategorizeEndpoints.
+// Which endpoints of a Service port a node sends connections to: pkg/proxy/topology.go CategorizeEndpoints.
 
 import type { ApiEndpoint, ApiPort, ApiSlice, Family } from './api-services.ts';
 import { hostPort } from './service-port.ts';
+import type { HintUse } from './topology-hints.ts';
 
 /** Where a node stands, as far as endpoints are chosen by it. */
 export interface NodePlace {
   readonly node: string;
   /** `topology.kubernetes.io/zone`, `''` without one. */
   readonly zone: string;
+  /** What its kube-proxy heeds of hints. */
+  readonly hints: HintUse;
 }
 
 /** Each list holds `address:port`, sorted. */
@@ -23,13 +26,15 @@ export interface Usable {
 export interface Needs {
   readonly cluster: boolean;
   readonly local: boolean;
+  /** The Service asks for hints to be heeded. */
+  readonly hints?: true | undefined;
 }
 
 export function usableEndpoints(endpoints: ReadonlyMap<string, ApiEndpoint>, needs: Needs, place: NodePlace): Usable {
   const all = [...endpoints];
   const ready = all.filter(([, e]) => e.ready);
   const ending = all.filter(([, e]) => e.ending);
-  const cluster = needs.cluster ? (ready.length > 0 ? preferred(ready, place) : ending) : [];
+  const cluster = needs.cluster ? (ready.length > 0 ? preferred(ready, needs, place) : ending) : [];
   const here = (list: readonly Entry[]) => list.filter(([, e]) => e.node === place.node && e.node !== '');
   const readyHere = needs.local ? here(ready) : [];
   const local = needs.local && readyHere.length === 0 ? here(ending) : readyHere;
@@ -44,8 +49,11 @@ function names(entries: readonly Entry[]): string[] {
 }
 
 /** Hints count only when every ready endpoint has one and one of them is for this node, or else for its zone. */
-function preferred(ready: readonly Entry[], { node, zone }: NodePlace): readonly Entry[] {
-  for (const isMine of [(e: ApiEndpoint) => e.nodes?.includes(node), (e: ApiEndpoint) => e.zones?.includes(zone)]) {
+function preferred(ready: readonly Entry[], needs: Needs, { node, zone, hints: use }: NodePlace): readonly Entry[] {
+  const byNode = (e: ApiEndpoint) => e.nodes?.includes(node);
+  const byZone = (e: ApiEndpoint) => e.zones?.includes(zone);
+  const zones = use.zones === 'all' || (use.zones === 'annotated' && needs.hints === true);
+  for (const isMine of [...(use.nodes ? [byNode] : []), ...(zones ? [byZone] : [])]) {
     const hints = ready.map(([, e]) => isMine(e));
     if (!hints.includes(undefined) && hints.includes(true)) return ready.filter((_, i) => hints[i]);
   }

@@ -6,6 +6,7 @@ import { compareRules } from '../../src/core/compare-rules.ts';
 import { expectedRules, type RulePlace } from '../../src/core/expected-rules.ts';
 import { ServiceHistory } from '../../src/core/service-history.ts';
 import type { ServiceRule } from '../../src/core/service-rules.ts';
+import { hintUse } from '../../src/core/topology-hints.ts';
 
 const SERVICES = 10_000;
 const ENDPOINTS = 10;
@@ -14,9 +15,10 @@ const ZONES = ['a', 'b', 'c'];
 const PLACE: RulePlace = {
   node: 'node-7',
   zone: 'a',
+  hints: hintUse(),
   mode: 'nftables',
   addresses: ['192.168.0.7'],
-  options: { nodePortAddresses: [], excludeCIDRs: [], externalIPs: true, minSyncSeconds: 1 },
+  options: { nodePortAddresses: [], excludeCIDRs: [], externalIPs: true, featureGates: {}, minSyncSeconds: 1 },
   families: ['IPv4', 'IPv6'],
 };
 

@@ -2,6 +2,7 @@
 import { type ApiService, type ApiSlice, apiService, apiSlice } from '../../src/core/api-services.ts';
 import type { KubeObject } from '../../src/core/cluster.ts';
 import type { RulePlace } from '../../src/core/expected-rules.ts';
+import { hintUse } from '../../src/core/topology-hints.ts';
 
 type Json = Record<string, unknown>;
 
@@ -72,8 +73,9 @@ export function reducedSlice(object: KubeObject): ApiSlice {
 export const PLACE: RulePlace = {
   node: 'n1',
   zone: 'a',
+  hints: hintUse(),
   mode: 'nftables',
   addresses: ['192.168.0.1'],
-  options: { nodePortAddresses: [], excludeCIDRs: [], externalIPs: true, minSyncSeconds: 1 },
+  options: { nodePortAddresses: [], excludeCIDRs: [], externalIPs: true, featureGates: {}, minSyncSeconds: 1 },
   families: ['IPv4', 'IPv6'],
 };

@@ -3,6 +3,7 @@ import { apiService, apiSlice } from '../../src/core/api-services.ts';
 import type { KubeObject } from '../../src/core/cluster.ts';
 import { expectedRules, type RulePlace } from '../../src/core/expected-rules.ts';
 import { ruleOptions } from '../../src/core/rule-options.ts';
+import { hintUse } from '../../src/core/topology-hints.ts';
 import { PLACE, type Pod, reduced, reducedSlice, service, slice } from './api-objects.ts';
 
 const TWO: Pod[] = [
@@ -96,6 +97,40 @@ describe('which endpoints', () => {
     expect(inside(service(), [slice(pods)])).toEqual(
       endpoints.length > 0 ? { endpoints } : { endpoints, empty: 'reject' },
     );
+  });
+
+  const byNode: Pod[] = [
+    { ip: '10.0.0.1', zones: ['b'], nodes: ['n1'] },
+    { ip: '10.0.0.2', zones: ['a'], nodes: ['n2'] },
+  ];
+  const byZone: Pod[] = [
+    { ip: '10.0.0.1', zones: ['a'] },
+    { ip: '10.0.0.2', zones: ['b'] },
+  ];
+  const auto = { 'service.kubernetes.io/topology-mode': 'Auto' };
+  const older = { 'service.kubernetes.io/topology-aware-hints': 'auto' };
+  const off = { 'service.kubernetes.io/topology-mode': 'Disabled' };
+  test.each<[string, string[], Pod[], Parameters<typeof hintUse>, Record<string, string>?]>([
+    ['1.36, by node', [HERE], byNode, []],
+    ['1.34, by node', [HERE], byNode, [[1, 34]]],
+    ['1.34 with the gate off: by zone', [THERE], byNode, [[1, 34], { PreferSameTrafficDistribution: false }]],
+    ['1.35, where the gate is fixed', [HERE], byNode, [[1, 35], { PreferSameTrafficDistribution: false }]],
+    ['1.33: by zone', [THERE], byNode, [[1, 33]]],
+    ['1.33 with the gate on', [HERE], byNode, [[1, 33], { PreferSameTrafficDistribution: true }]],
+    ['1.32, which knows no such gate', [THERE], byNode, [[1, 32], { PreferSameTrafficDistribution: true }]],
+    ['1.31, by zone', [HERE], byZone, [[1, 31]]],
+    ['1.31 with the gate off', [HERE, THERE], byZone, [[1, 31], { ServiceTrafficDistribution: false }]],
+    ['1.30: all', [HERE, THERE], byZone, [[1, 30]]],
+    ['1.30 with the gate on', [HERE], byZone, [[1, 30], { ServiceTrafficDistribution: true }]],
+    ['1.30, annotated', [HERE], byZone, [[1, 30]], auto],
+    ['1.29, annotated as of old', [HERE], byZone, [[1, 29]], older],
+    ['1.29, annotated not to', [HERE, THERE], byZone, [[1, 29]], off],
+    ['1.29 without hints at all', [HERE, THERE], byZone, [[1, 29], { TopologyAwareHints: false }], auto],
+    ['2.0, as the newest', [HERE], byNode, [[2, 0]]],
+  ])('hints in kube-proxy %s', (_, endpoints, pods, use, annotations = {}) => {
+    const of = service();
+    const annotated = { ...of, metadata: { ...of.metadata, annotations } };
+    expect(inside(annotated, [slice(pods)], { hints: hintUse(...use) })).toEqual({ endpoints });
   });
 
   test('ports are joined by name and protocol, each slice with its own number', () => {
@@ -248,10 +283,21 @@ test('nodes share what does not depend on them, and nothing else', () => {
 });
 
 test('ruleOptions reads durations and ranges, and takes defaults for the rest', () => {
-  expect(ruleOptions({})).toEqual({ nodePortAddresses: [], excludeCIDRs: [], externalIPs: true, minSyncSeconds: 1 });
+  expect(ruleOptions({})).toEqual({
+    nodePortAddresses: [],
+    excludeCIDRs: [],
+    externalIPs: true,
+    featureGates: {},
+    minSyncSeconds: 1,
+  });
   const config = {
+    featureGates: { PreferSameTrafficDistribution: false, odd: 'x' },
     iptables: { minSyncPeriod: '1m0.5s' },
     ipvs: { excludeCIDRs: ['10.0.0.0/8'], minSyncPeriod: '500ms' },
   };
-  expect(ruleOptions(config)).toMatchObject({ excludeCIDRs: ['10.0.0.0/8'], minSyncSeconds: 60.5 });
+  expect(ruleOptions(config)).toMatchObject({
+    excludeCIDRs: ['10.0.0.0/8'],
+    featureGates: { PreferSameTrafficDistribution: false },
+    minSyncSeconds: 60.5,
+  });
 });

@@ -89,6 +89,33 @@ table(kernelRules, [
   ['no rules, and no Service that wants one', at({ rules: {}, truth: { pods: [] } }), 'fail', /no nftables rules/],
 ]);
 
+describe('hints for nodes', () => {
+  const hinted: Pod[] = [
+    { ip: '10.0.0.1', nodes: ['n1'] },
+    { ip: '10.0.0.2', nodes: ['n2'] },
+  ];
+  const image = (version: string) => `registry.k8s.io/kube-proxy:${version}`;
+  const { proxyPod } = nodeFacts('n1');
+  const run = (version: string) => {
+    const node = nodeFacts('n1', proxyPod ? { proxyPod: { ...proxyPod, image: image(version) } } : {});
+    return at({ truth: { pods: hinted }, look: { inventory: inventory({ nodes: [node] }) } });
+  };
+  const joined = (version: string) => {
+    const known = inventory({ nodes: [] });
+    const { daemonSet } = known.proxy;
+    const proxy = { ...known.proxy, ...(daemonSet ? { daemonSet: { ...daemonSet, image: image(version) } } : {}) };
+    const cluster = readOnly([JOINED]);
+    return at({ truth: { pods: hinted }, look: { cluster, inventory: { ...known, proxy } } });
+  };
+  table(kernelRules, [
+    ['as 1.36 heeds them', run('v1.36.3'), 'fail', /sends to 10\.0\.0\.2:8080, not usable/],
+    ['not known to 1.33', run('v1.33.4'), 'pass'],
+    ['a tag that tells no version', run('latest'), 'fail', /not usable/],
+    ['a node that joined since, 1.36', joined('v1.36.3'), 'fail', /not usable/],
+    ['a node that joined since, 1.33', joined('v1.33.4'), 'pass'],
+  ]);
+});
+
 describe('kube-proxy may be late', () => {
   const late = (ago: number, more: Scene = {}): Scene => ({
     truth: { change: { ago, pods: [{ ip: '10.0.0.9' }] } },
