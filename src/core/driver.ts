@@ -54,8 +54,12 @@ export interface Driver {
   readonly id: string;
   /** Our fence onto every object of the run, so that whatever the runner before us still had in hand is refused. */
   seal(run: RunContext): Promise<void>;
-  /** Objects of the run; nothing restarts. */
-  prepare(run: RunContext): Promise<void>;
+  /** Objects of the run; nothing restarts. What somebody else changed in the original object is left to them, or throws 21. */
+  prepare(run: RunContext, foreign: 'refused' | 'kept'): Promise<void>;
+  /** What somebody else changed in the original object since the run began, a text a field. */
+  foreign(run: RunContext): Promise<string[]>;
+  /** Throws 21 unless the original object is as `prepare` left it. */
+  intact(run: RunContext): Promise<void>;
   /** Writes onto the node which step comes next; `release` and `handOver` do it themselves. */
   mark(run: RunContext, node: FlipNode, step: Step): Promise<void>;
   /**
@@ -77,9 +81,9 @@ export interface Driver {
   commit(run: RunContext): Promise<void>;
   /** Whether `commit` has been. */
   committed(run: RunContext): Promise<boolean>;
-  /** The original object under its own template again; nothing restarts by itself. */
+  /** Nothing of ours in the original object's template any more; nothing restarts by itself. */
   restoreTemplate(run: RunContext): Promise<void>;
-  /** Nodes whose pod still has the intermediate template. */
+  /** Nodes whose pod does not have the template as it is now. */
   outdated(run: RunContext): Promise<string[]>;
   /** A plain restart of the node's kube-proxy, same mode: throws where it would come up in another than `mode`. */
   restart(run: RunContext, node: string, mode: Mode): Promise<void>;

@@ -5,6 +5,7 @@ import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Mode } from '../core/mode.ts';
 import { isReady } from '../core/node-object.ts';
 import { scopeOfNode } from '../core/scope.ts';
+import { few } from '../core/words.ts';
 import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { callOff, flipNode, step } from './flip.ts';
 import type { NodeWatch } from './node-watch.ts';
@@ -27,6 +28,7 @@ export async function rollback(engine: Engine, only?: string): Promise<Ending> {
   const watches = new Watches(engine);
   await refuseCommitted(engine);
   try {
+    const kept = await sayForeign(engine);
     const ending = await putBack(engine, watches, ({ node }) => only === undefined || node.name === only);
     if (ending) return ending;
     if (only !== undefined) {
@@ -37,7 +39,7 @@ export async function rollback(engine: Engine, only?: string): Promise<Ending> {
       };
     }
     const modes = [...new Set(run.plan.batches.flatMap(b => b.nodes.map(n => n.from)))];
-    const left = await leave(engine, watches, modes[0] ?? run.plan.to);
+    const left = await leave(engine, watches, modes[0] ?? run.plan.to, kept);
     if (left.length > 0) return unfinished(left, 'rollback');
     return {
       outcome: 'rolled back',
@@ -65,7 +67,8 @@ export async function putBack(
   const prefetch = (next: OpenNode | undefined) => watches.prefetch(next?.ready ? next.node.name : undefined);
   prefetch(open[0]);
   // Somebody may have put back or removed what a way back needs as much as a way there.
-  if (open.length > 0) await phase(engine, 'prepare', 'objects of the run', () => engine.driver.prepare(engine.run));
+  if (open.length > 0)
+    await phase(engine, 'prepare', 'objects of the run', () => engine.driver.prepare(engine.run, 'kept'));
   for (const [index, { node, batch, touched }] of open.entries()) {
     await engine.pausePoint();
     if (engine.stop.aborted) return stopped(engine);
@@ -122,7 +125,7 @@ export async function finalize(engine: Engine): Promise<Ending> {
       journal.append({ event: 'node-back', batch, node: name, mode: run.plan.to });
       watches.leave(name);
     }
-    const left = await leave(engine, watches, run.plan.to);
+    const left = await leave(engine, watches, run.plan.to, []);
     if (left.length > 0) return unfinished(left, 'finalize');
     return {
       outcome: 'done',
@@ -136,12 +139,24 @@ export async function finalize(engine: Engine): Promise<Ending> {
   }
 }
 
+/** Says what somebody else has changed in the original DaemonSet, unless that was `said`: it stays, and is what nodes go back to. Gives it. */
+export async function sayForeign({ driver, run, journal }: Engine, said: readonly string[] = []): Promise<string[]> {
+  const fields = await driver.foreign(run);
+  if (fields.length > 0 && fields.join() !== said.join()) {
+    const text = `somebody else changed kube-proxy's DaemonSet since the run began, and it stays so: ${few(fields)}`;
+    journal.append({ event: 'note', text });
+  }
+  return fields;
+}
+
 /**
- * The original object as it was (`shared` is the mode its configuration says); pods of the intermediate template restarted one by
- * one; our objects gone. Gives the nodes that are away and have still to restart: until then what belongs to all stays.
+ * The original object without what is ours (`shared` is the mode its configuration says), and with what somebody else has changed
+ * in it, of which `said` was said; pods of another template restarted one by one; our objects gone. Gives the nodes that are away
+ * and have still to restart: until then what belongs to all stays.
  */
-async function leave(engine: Engine, watches: Watches, shared: Mode): Promise<string[]> {
+async function leave(engine: Engine, watches: Watches, shared: Mode, said: readonly string[]): Promise<string[]> {
   const { driver, run } = engine;
+  await sayForeign(engine, said);
   await phase(engine, 'restore', 'the original DaemonSet', () => driver.restoreTemplate(run));
   const outdated = await driver.outdated(run);
   const nodes = await nodesNow(engine);

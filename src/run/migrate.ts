@@ -27,7 +27,7 @@ export async function migrate(engine: Engine): Promise<Ending> {
   await refuseCommitted(engine);
   try {
     watches.prefetch(run.plan.batches[0]?.nodes[0]?.name);
-    await phase(engine, 'prepare', 'objects of the run', () => driver.prepare(run));
+    await phase(engine, 'prepare', 'objects of the run', () => driver.prepare(run, 'refused'));
     const unsettled = await settleOthers(engine, watches);
     if (unsettled) return unsettled;
     const labelled = await labelledNodes(engine);

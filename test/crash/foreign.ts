@@ -1,22 +1,13 @@
 // Others change kube-proxy's own objects in the middle of a run, or what proxyctl writes: it stops before a node depends on it.
 import assert from 'node:assert/strict';
 import { modeLabel } from '../../src/core/run-state.ts';
-import { type Bed, withBed } from './bed.ts';
+import { withBed } from './bed.ts';
 import { dropLabels } from './faults.ts';
+import { configText as text, writeConfig as write } from './meddling.ts';
 import { ends, when } from './script.ts';
 import { expectMode } from './sweep.ts';
 
 const THERE = { mode: 'iptables', to: 'nftables', seed: 41 } as const;
-
-function text({ sim }: Bed): string {
-  return sim.registry.read({ kind: 'ConfigMap', namespace: 'kube-system', name: 'kube-proxy' }).data['config.conf'];
-}
-
-function write({ sim }: Bed, config: string): void {
-  sim.store.mutate('ConfigMap', 'kube-system', 'kube-proxy', copy => {
-    copy.data['config.conf'] = config;
-  });
-}
 
 const edited = (config: string) => config.replace(/^oomScoreAdj:.*$/m, 'oomScoreAdj: -7');
 

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../src/core/cluster.ts';
 import type { Originals } from '../../src/core/driver.ts';
 import { metadataOps } from '../../src/core/metadata-ops.ts';
+import { excludedTemplate, includedTemplate } from '../../src/drivers/daemonset/exclusion.ts';
 import {
-  excludedTemplate,
   modeConfigMap,
   modeDaemonSet,
   SHADOWED,
@@ -132,9 +132,8 @@ describe('the warm kube-proxy', () => {
 describe('the original template, kept off labelled nodes', () => {
   const rule = { key: 'proxyctl.dev/mode', operator: 'DoesNotExist' };
   const termsOf = (set: KubeObject) => {
-    const template = excludedTemplate(set) as { spec: { affinity: { nodeAffinity: Record<string, unknown> } } };
-    const { requiredDuringSchedulingIgnoredDuringExecution: required } = template.spec.affinity.nodeAffinity;
-    return (required as { nodeSelectorTerms: unknown[] }).nodeSelectorTerms;
+    const { affinity } = excludedTemplate(set).spec;
+    return affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
   };
 
   it('has the rule where there was no affinity', () => {
@@ -148,6 +147,42 @@ describe('the original template, kept off labelled nodes', () => {
     const nodeAffinity = { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } };
     const set = daemonSet({ affinity: { nodeAffinity } });
     expect(termsOf(set)).toEqual([{ matchExpressions: [gpu, rule] }, { ...field, matchExpressions: [rule] }]);
+  });
+
+  const required = (nodeSelectorTerms: object[]) => ({
+    nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } },
+  });
+  const gpu = { matchExpressions: [{ key: 'gpu', operator: 'Exists' }] };
+  const field = { matchFields: [{ key: 'metadata.name', operator: 'In', values: ['n1'] }] };
+  const excluded = (set: KubeObject) => ({ ...set, spec: { ...set.spec, template: excludedTemplate(set) } });
+
+  it.each([
+    ['no affinity', undefined],
+    ['an empty one', {}],
+    ['a term without anything', required([{}])],
+    ['terms', required([gpu, field])],
+    ['a preference', { nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [] }, podAffinity: {} }],
+  ])('is as it was without the rule: %s', (_, affinity) => {
+    const set = daemonSet(affinity ? { affinity } : {});
+    expect(includedTemplate(excluded(set), set)).toEqual(set.spec.template);
+    // Somebody else put it back already.
+    expect(includedTemplate(set, set)).toEqual(set.spec.template);
+  });
+
+  it('is what somebody else has made of it meanwhile, without the rule', () => {
+    const was = daemonSet();
+    expect(includedTemplate(excluded(daemonSet({ affinity: required([gpu, field]) })), was).spec.affinity).toEqual(
+      required([gpu, field]),
+    );
+    const podAffinity = { requiredDuringSchedulingIgnoredDuringExecution: [] };
+    const theirs = excluded(was);
+    theirs.spec.template.spec = { ...theirs.spec.template.spec, image: 'x:9' };
+    theirs.spec.template.spec.affinity = { ...theirs.spec.template.spec.affinity, podAffinity };
+    expect(includedTemplate(theirs, was).spec).toEqual({
+      ...was.spec.template.spec,
+      image: 'x:9',
+      affinity: { podAffinity },
+    });
   });
 });
 

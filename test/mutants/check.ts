@@ -8,6 +8,7 @@ const scenarios = {
   ...(await import('../crash/foreign.ts')),
   ...(await import('../crash/released.ts')),
   ...(await import('../crash/away.ts')),
+  ...(await import('../crash/changed-daemonset.ts')),
 };
 
 const EVERY = 40;

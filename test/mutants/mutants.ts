@@ -15,6 +15,7 @@ const BACK = 'src/run/give-back.ts';
 const OPEN = 'src/run/open-nodes.ts';
 const DRIVER = 'src/drivers/daemonset/driver.ts';
 const SHARED = 'src/drivers/daemonset/shared-objects.ts';
+const MARKS = 'src/drivers/daemonset/node-marks.ts';
 const OBJECTS = 'src/drivers/daemonset/objects.ts';
 const JOURNAL = 'src/run/journal-file.ts';
 const ENGINE = 'src/run/engine.ts';
@@ -249,8 +250,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'nothing set again for the way back',
     file: BACK,
-    find: '  if (open.length > 0) await phase(',
-    replace: '  if (open.length < 0) await phase(',
+    find: '  if (open.length > 0)\n    await phase(',
+    replace: '  if (open.length < 0)\n    await phase(',
     why: 'after somebody put the DaemonSet back there is no way back',
   },
   {
@@ -289,8 +290,15 @@ export const MUTANTS: readonly Mutant[] = [
     why: 'finalize overwrites what somebody else has edited',
   },
   {
-    id: 'written is written',
+    id: 'whatever it is by now',
     file: DRIVER,
+    find: "    if (foreign === 'refused') await refuseForeign(run);\n",
+    replace: '    void foreign;\n',
+    why: 'nodes are flipped though somebody else has begun an upgrade',
+  },
+  {
+    id: 'written is written',
+    file: MARKS,
     find: 'if (metadataOps(node, wanted).length === 0) return;',
     replace: 'if (metadataOps(node, wanted).length >= 0) return;',
     why: 'behind a webhook that drops labels the run waits for what never comes',

@@ -1,22 +1,16 @@
 import { type KubeObject, type PatchOp, pointer, type Ref } from '../../core/cluster.ts';
 import { translateConfig } from '../../core/config-translation.ts';
-import type { Driver, FlipNode, RunContext, SeenPod } from '../../core/driver.ts';
-import { EXIT, ProxyctlError } from '../../core/errors.ts';
+import type { Driver, RunContext, SeenPod } from '../../core/driver.ts';
 import { metadataOps } from '../../core/metadata-ops.ts';
 import { MODES, type Mode } from '../../core/mode.ts';
-import {
-  ANNOTATION_EPOCH,
-  ANNOTATION_STATE,
-  LABEL_MODE,
-  LABEL_PART,
-  LABEL_RUN,
-  SHADOW_NAME,
-} from '../../core/names.ts';
-import { modeLabel, type NodeState, type Step } from '../../core/run-state.ts';
+import { ANNOTATION_EPOCH, LABEL_PART, LABEL_RUN, SHADOW_NAME } from '../../core/names.ts';
+import { modeLabel } from '../../core/run-state.ts';
 import { type ConfigEdit, parseConfig } from '../config-text.ts';
 import { createOnce, deleteFenced, fenceOf, patchFenced } from '../fenced.ts';
 import { leaveNamespace } from '../own-namespace.ts';
-import { excludedTemplate, modeConfigMap, modeDaemonSet, shadowConfigMap, warmPod, warmPodName } from './objects.ts';
+import { excludedTemplate, includedTemplate, same } from './exclusion.ts';
+import { clearNode, setMode, stateOf, write } from './node-marks.ts';
+import { modeConfigMap, modeDaemonSet, shadowConfigMap, warmPod, warmPodName } from './objects.ts';
 import {
   controlledBy,
   currentHash,
@@ -34,16 +28,17 @@ import {
   committedText,
   committing,
   configMapRef,
+  foreignFields,
   originalRef,
+  refuseChanged,
   refuseEdited,
+  refuseForeign,
   refuseOtherMode,
   refuseReverted,
-  same,
 } from './shared-objects.ts';
 
 /** Pods restart when they are deleted, and not before. */
 const ON_DELETE: PatchOp = { op: 'replace', path: '/spec/updateStrategy', value: { type: 'OnDelete' } };
-const replacing = (template: unknown): PatchOp => ({ op: 'replace', path: '/spec/template', value: template });
 /** Nodes that a takeover writes to at once. */
 const SEALED_AT_ONCE = 8;
 
@@ -65,7 +60,8 @@ export const daemonsetDriver: Driver = {
     }
   },
 
-  async prepare(run) {
+  async prepare(run, foreign) {
+    if (foreign === 'refused') await refuseForeign(run);
     const namespace = namespaceOf(run);
     await createOnce(
       run,
@@ -79,15 +75,11 @@ export const daemonsetDriver: Driver = {
     }
     const daemonSet = modeDaemonSet(run.id, run.originals, run.plan.to);
     await createOnce(run, daemonSet, { kind: 'DaemonSet', namespace, name: daemonSet.metadata.name }, LABEL_RUN);
-    // One patch sets OnDelete and the template, so that no controller ever sees the new template under RollingUpdate.
+    // One patch sets OnDelete and our rule, so that no controller ever sees the new template under RollingUpdate.
     await patchFenced(run, originalRef(run), object => {
-      const template = excludedTemplate(run.originals.daemonSet);
-      if (same(object.spec.template, template) && object.spec.updateStrategy.type === 'OnDelete') return [];
-      return [
-        ...metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: fenceOf(run) } }),
-        ON_DELETE,
-        replacing(template),
-      ];
+      const ops = templateOps(object, excludedTemplate(object));
+      if (ops.length === 0) return [];
+      return [...metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: fenceOf(run) } }), ...ops];
     });
     await observed(run, originalRef(run));
   },
@@ -122,6 +114,7 @@ export const daemonsetDriver: Driver = {
 
   async release(run, node) {
     await refuseReverted(run);
+    if (node.home === 'mode') await refuseForeign(run);
     await (node.home === 'mode' ? refuseEdited(run) : refuseOtherMode(run, node.name, node.to));
     await setMode(run, node, 'release', 'none');
     // By UID: a pod of the same name may follow.
@@ -166,13 +159,14 @@ export const daemonsetDriver: Driver = {
     return object?.data[configKey] === text && text !== configMap.data[configKey];
   },
 
+  foreign: foreignFields,
+
+  intact: refuseChanged,
+
   async restoreTemplate(run) {
-    const template = run.originals.daemonSet.spec.template;
-    await patchFenced(run, originalRef(run), object => [
-      // Somebody else may have set it back: then the controller would restart what nobody looks at.
-      ...(object.spec.updateStrategy.type === 'OnDelete' ? [] : [ON_DELETE]),
-      ...(same(object.spec.template, template) ? [] : [replacing(template)]),
-    ]);
+    await patchFenced(run, originalRef(run), object =>
+      templateOps(object, includedTemplate(object, run.originals.daemonSet)),
+    );
     await observed(run, originalRef(run));
   },
 
@@ -262,35 +256,16 @@ function editsFor(run: RunContext, mode: Mode): ConfigEdit[] {
   return translateConfig(config, from, mode, { ...playbook.options, families }).edits;
 }
 
-/** Sets or removes the mode label, and writes the step and our epoch, in one patch. */
-async function setMode(run: RunContext, node: FlipNode, step: Step, label: Mode | 'none' | null): Promise<void> {
-  await write(run, node, { labels: { [LABEL_MODE]: label }, annotations: stateOf(run, node, step) });
-}
-
-/** Throws when the node is not as it was written: a webhook changes what comes in, and nothing may be built on it. */
-async function write(run: RunContext, { name }: FlipNode, wanted: Parameters<typeof metadataOps>[1]): Promise<void> {
-  const node = await patchFenced(run, { kind: 'Node', name }, object => metadataOps(object, wanted));
-  if (metadataOps(node, wanted).length === 0) return;
-  const what = `node ${name} does not bear what was just written to it: something changes it on its way in`;
-  throw new ProxyctlError(
-    `${what} (an admission webhook); exempt proxyctl from it, then go on or roll back`,
-    EXIT.halted,
-  );
-}
-
-function stateOf(run: RunContext, node: FlipNode, step: Step): Record<string, string> {
-  const state: NodeState = { run: run.id, from: node.from, to: node.to, step };
-  return { [ANNOTATION_EPOCH]: fenceOf(run), [ANNOTATION_STATE]: JSON.stringify(state) };
-}
-
-async function clearNode(run: RunContext, node: string): Promise<void> {
-  if (!(await run.cluster.get({ kind: 'Node', name: node }))) return;
-  await patchFenced(run, { kind: 'Node', name: node }, object =>
-    metadataOps(object, {
-      labels: { [LABEL_MODE]: null },
-      annotations: { [ANNOTATION_STATE]: null, [ANNOTATION_EPOCH]: null },
-    }),
-  );
+/** Of the template its affinity alone is ours: whatever else somebody writes to it meanwhile stays. */
+function templateOps(object: KubeObject, { spec: { affinity } }: ReturnType<typeof excludedTemplate>): PatchOp[] {
+  const path = '/spec/template/spec/affinity';
+  const now: unknown = object.spec.template.spec.affinity;
+  const ops: PatchOp[] = affinity === undefined ? [{ op: 'remove', path }] : [{ op: 'add', path, value: affinity }];
+  return [
+    // Somebody else may have set it back: then the controller would restart what nobody looks at.
+    ...(object.spec.updateStrategy.type === 'OnDelete' ? [] : [ON_DELETE]),
+    ...(same(now, affinity) ? [] : ops),
+  ];
 }
 
 function restoreOps(object: KubeObject, original: KubeObject): PatchOp[] {

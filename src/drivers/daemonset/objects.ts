@@ -62,11 +62,11 @@ export function modeConfigMap(run: string, originals: Originals, mode: Mode, edi
   };
 }
 
-interface Template {
+export interface Template {
   metadata?: { labels?: Record<string, string>; annotations?: Record<string, string> };
   spec: PodSpec;
 }
-interface PodSpec {
+export interface PodSpec {
   containers: Container[];
   initContainers?: Container[];
   volumes?: { name: string; configMap?: { name: string } }[];
@@ -82,11 +82,12 @@ interface Container {
   volumeMounts?: { name: string; mountPath: string; readOnly?: boolean }[];
   [field: string]: unknown;
 }
-interface Term {
+export interface Term {
   matchExpressions?: { key: string; operator: string; values?: string[] }[];
+  matchFields?: unknown[];
 }
 
-function templateOf(daemonSet: KubeObject): Template {
+export function templateOf(daemonSet: KubeObject): Template {
   return structuredClone(daemonSet.spec.template);
 }
 
@@ -185,24 +186,4 @@ export function warmPod(run: string, originals: Originals, node: string, mode: M
       restartPolicy: 'Always',
     },
   };
-}
-
-/** The original template, kept off the nodes that bear our label. */
-export function excludedTemplate(daemonSet: KubeObject): unknown {
-  const template = templateOf(daemonSet);
-  const rule = { key: LABEL_MODE, operator: 'DoesNotExist' };
-  const { affinity } = template.spec;
-  const required = affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  const terms = required?.nodeSelectorTerms ?? [{}];
-  // Terms are alternatives: the rule must stand in each.
-  const nodeSelectorTerms = terms.map(term => {
-    const expressions = term.matchExpressions ?? [];
-    return expressions.some(e => e.key === LABEL_MODE) ? term : { ...term, matchExpressions: [...expressions, rule] };
-  });
-  const nodeAffinity = {
-    ...affinity?.nodeAffinity,
-    requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms },
-  };
-  template.spec.affinity = { ...affinity, nodeAffinity };
-  return template;
 }

@@ -1,12 +1,12 @@
 // kube-proxy's own objects. Others may write to them in the middle of a run; what they did is found before a node depends on it.
-import { canonicalJson } from '../../core/canonical.ts';
+import { changedFields } from '../../core/changed-fields.ts';
 import type { KubeObject, Ref } from '../../core/cluster.ts';
 import type { RunContext } from '../../core/driver.ts';
 import { EXIT, ProxyctlError } from '../../core/errors.ts';
 import { configuredMode, type Mode } from '../../core/mode.ts';
 import { few } from '../../core/words.ts';
 import { type ConfigEdit, editConfig, parseConfig } from '../config-text.ts';
-import { excludedTemplate } from './objects.ts';
+import { excludedTemplate, includedTemplate, same } from './exclusion.ts';
 import { namespaceOf } from './pods.ts';
 
 export function originalRef(run: RunContext): Ref {
@@ -17,15 +17,37 @@ export function configMapRef(run: RunContext): Ref {
   return { kind: 'ConfigMap', namespace: namespaceOf(run), name: run.originals.configMap.metadata.name };
 }
 
+/** What somebody else has changed in the original DaemonSet's template since the run began; our rule in it is no such thing. */
+export async function foreignFields(run: RunContext): Promise<string[]> {
+  const { daemonSet } = run.originals;
+  const object = await run.cluster.get(originalRef(run));
+  if (!object) throw changed(originalRef(run), 'it is gone; put it back, then go on');
+  return changedFields(daemonSet.spec.template, includedTemplate(object, daemonSet), 'spec.template');
+}
+
+/** Throws when the original DaemonSet is not what it was: nodes would go back to what the run knows nothing of. */
+export async function refuseForeign(run: RunContext): Promise<void> {
+  const fields = await foreignFields(run);
+  if (fields.length === 0) return;
+  throw changed(originalRef(run), `${few(fields)}; put that back to go on; 'proxyctl rollback' leaves it as it is now`);
+}
+
 /**
- * Throws when somebody put the original DaemonSet back, as GitOps and add-on managers do: it would start its kube-proxy beside
- * the one of the new mode, on every node that was flipped.
+ * Throws when somebody took our rule out of the original DaemonSet, as GitOps and add-on managers do: it would start its
+ * kube-proxy beside the one of the new mode, on every node that was flipped.
  */
 export async function refuseReverted(run: RunContext): Promise<void> {
   const ref = originalRef(run);
   const object = await run.cluster.get(ref);
-  if (object && same(object.spec.template, excludedTemplate(run.originals.daemonSet))) return;
-  throw changed(ref, 'stop what puts it back (GitOps, an add-on manager), then go on or roll back');
+  if (object && same(object.spec.template, excludedTemplate(object))) return;
+  const what = `${ref.kind} ${ref.namespace}/${ref.name} was put back by somebody else since the run began`;
+  throw new ProxyctlError(`${what}; stop what does that (GitOps, an add-on manager), then go on`, EXIT.halted);
+}
+
+/** Throws unless the original DaemonSet is as it was, but for our rule, and bears that. */
+export async function refuseChanged(run: RunContext): Promise<void> {
+  await refuseForeign(run);
+  await refuseReverted(run);
 }
 
 /** Throws when the shared configuration is not what it was: nodes would be flipped with what nobody wants any more. */
@@ -66,15 +88,10 @@ function edited(run: RunContext, object: KubeObject | undefined): ProxyctlError 
   const [was, now] = [run.originals.configMap, object].map(each => parseConfig(textIn(run, each) ?? '{}'));
   const keys = Object.keys({ ...was, ...now }).filter(key => !same(was?.[key], now?.[key]));
   const where = keys.length > 0 ? ` (${few(keys)})` : '';
-  return changed(configMapRef(run), `put back what it said${where}, then go on or roll back`);
+  return changed(configMapRef(run), `put back what it said${where}, then go on`);
 }
 
 function changed(ref: Ref, advice: string): ProxyctlError {
   const what = `${ref.kind} ${ref.namespace}/${ref.name} was changed by somebody else since the run began`;
   return new ProxyctlError(`${what}; ${advice}`, EXIT.halted);
-}
-
-/** Equal as data; key order and absent-against-undefined do not count. */
-export function same(a: unknown, b: unknown): boolean {
-  return canonicalJson(a) === canonicalJson(b);
 }
