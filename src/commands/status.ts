@@ -10,6 +10,7 @@ import { realClock } from '../run/clock.ts';
 import { lookAtNodes } from '../run/look.ts';
 import { findRecord } from '../run/record.ts';
 import type { CommandIo } from './io.ts';
+import { configOf } from './make-plan.ts';
 import { inventoryOf, openCluster, watcherImageOf } from './session.ts';
 import { statusFacts } from './status-facts.ts';
 
@@ -56,7 +57,8 @@ async function look(
   const nodes = linux.filter(node => node.ready).map(node => node.name);
   const image = watcherImageOf(options.watcherImage);
   const holder = 'proxyctl status --look';
-  const views = await lookAtNodes({ cluster, clock: realClock, image, nodes, run: record?.run, holder });
+  const asked = { image, nodes, proxyConfig: configOf(inventory) ?? {}, run: record?.run, holder };
+  const views = await lookAtNodes({ cluster, clock: realClock, ...asked });
   for (const node of linux) if (!node.ready) views.set(node.name, 'it is not Ready');
   return views;
 }

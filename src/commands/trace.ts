@@ -117,7 +117,7 @@ class Tracer {
   }
 
   private async viewsOf(
-    { record, choices }: Looking,
+    { inventory, record, choices }: Looking,
     service: ApiService | undefined,
   ): Promise<Map<string, NodeView | string>> {
     const doubts = new Map(choices.map(({ node }) => [node.name, doubtOf(node)] as const));
@@ -126,6 +126,7 @@ class Tracer {
       clock: realClock,
       image: watcherImageOf(this.options.watcherImage),
       nodes: [...doubts].filter(([, doubt]) => doubt === undefined).map(([name]) => name),
+      proxyConfig: configOf(inventory) ?? {},
       run: record?.run,
       holder: 'proxyctl trace',
       trace: service ? frontendsOf(service, this.asked.port).map(f => f.key) : [],

@@ -108,9 +108,11 @@ async function watching<T>(
   const { cluster, playbook, watcherImage } = session;
   let { inventory } = session;
   const notProbed = await writeTargetsFile(run, inventory, new Set(), playbook.gates.probes.services);
-  const services = watchServices(cluster, realClock, ruleOptions(configOf(inventory) ?? {}));
+  const proxyConfig = configOf(inventory) ?? {};
+  const services = watchServices(cluster, realClock, ruleOptions(proxyConfig));
   const watches = new Watches({
     run,
+    proxyConfig,
     watcherImage,
     journal: journalOf(session),
     get inventory() {

@@ -1,4 +1,5 @@
 import type { Outcome } from './observation.ts';
+import type { HostPort } from './proxy-address.ts';
 
 /** One new connection: TCP connects and resets, UDP asks and waits for an answer. */
 export interface Dial {
@@ -34,8 +35,8 @@ export interface Prepared {
  * that plays a node's kernel, so that the shipped watcher and sweeper run there too.
  */
 export interface NodeIo {
-  /** GET on the node's loopback; rejects when nothing answers within `timeoutMs`. */
-  httpGet(port: number, path: string, timeoutMs: number): Promise<{ status: number; body: string }>;
+  /** GET at an address of the node's own; rejects when nothing answers within `timeoutMs`. */
+  httpGet(at: HostPort, path: string, timeoutMs: number): Promise<{ status: number; body: string }>;
   /** A file as text; rejects when it is not there. */
   readFile(path: string): Promise<string>;
   /** Runs a program without a shell. A missing program gives code 127. */

@@ -25,6 +25,7 @@ import { nodesReady } from './nodes-ready.ts';
 import { ownership } from './ownership.ts';
 import { permissions } from './permissions.ts';
 import { prometheus } from './prometheus.ts';
+import { proxyAddress } from './proxy-address.ts';
 import { readyEndpoints } from './ready-endpoints.ts';
 import { residue } from './residue.ts';
 import { serviceProbes } from './service-probes.ts';
@@ -46,6 +47,7 @@ export const GATES: readonly Gate[] = [
   mixedMode,
   wayBack,
   apiServerAddress,
+  proxyAddress,
   configOptions,
   nodePortAddresses,
   nodePortLocalhost,

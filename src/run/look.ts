@@ -7,6 +7,7 @@ import { LABEL_PART, LABEL_RUN, LEASE, NAMESPACE, PARTS } from '../core/names.ts
 import { emptyView, type NodeView, observe } from '../core/node-view.ts';
 import { type ProbeTargets, parseObservation } from '../core/observation.ts';
 import { isMade } from '../core/own-namespace.ts';
+import { proxyAddresses } from '../core/proxy-address.ts';
 import { waiter } from './engine.ts';
 import { takeLease } from './lease.ts';
 import { createFresh } from './node-watch.ts';
@@ -25,6 +26,8 @@ export interface LookOptions {
   readonly clock: Clock;
   readonly image: string;
   readonly nodes: readonly string[];
+  /** The shared KubeProxyConfiguration, parsed. */
+  readonly proxyConfig: Readonly<Record<string, unknown>>;
   /** The run that stands in the cluster. Without one our namespace is made for the look, and goes after it. */
   readonly run: string | undefined;
   /** Who looks, for people: the command. */
@@ -33,13 +36,14 @@ export interface LookOptions {
   readonly trace?: readonly string[];
 }
 
-type Looking = Pick<RunContext, 'id' | 'cluster' | 'clock' | 'waitFor'> & Pick<LookOptions, 'image' | 'trace'>;
+type Looking = Pick<RunContext, 'id' | 'cluster' | 'clock' | 'waitFor'> &
+  Pick<LookOptions, 'image' | 'trace' | 'proxyConfig'>;
 
 /** What the kernel and the kube-proxy of each node tell; a text says why one could not be looked at. Nothing of it stays. */
 export async function lookAtNodes(options: LookOptions): Promise<Map<string, NodeView | string>> {
-  const { cluster, clock, image, run, holder, trace = [] } = options;
+  const { cluster, clock, image, proxyConfig, run, holder, trace = [] } = options;
   const waitFor = waiter({ append: () => undefined }, clock, new AbortController().signal);
-  const looking: Looking = { id: run ?? 'look', cluster, clock, waitFor, image, trace };
+  const looking: Looking = { id: run ?? 'look', cluster, clock, waitFor, image, proxyConfig, trace };
   await ensureNamespace(cluster, clock);
   // A run that begins meanwhile would lose its record with the namespace.
   const held = run === undefined ? await takeLease(cluster, clock, { holder }) : undefined;
@@ -107,8 +111,9 @@ function isWhole(view: NodeView): boolean {
 }
 
 /** The host watcher under a name of its own, so that those of a run under way stay. */
-function lookPod({ id, image, trace = [] }: Looking, node: string): KubeObject {
-  const pod = watcherPod({ run: id, image, node, trace }, 'host');
+function lookPod({ id, image, proxyConfig, trace = [] }: Looking, node: string): KubeObject {
+  const main = proxyAddresses(proxyConfig);
+  const pod = watcherPod({ run: id, image, node, main, trace }, 'host');
   pod.metadata.name = `look-${node}`.slice(0, 253);
   pod.metadata.labels = { ...pod.metadata.labels, [LABEL_PART]: PARTS.look };
   pod.spec.volumes = [{ name: 'targets', configMap: { name: LOOK_MAP } }];

@@ -1,9 +1,10 @@
 // The pods that proxyctl puts on a node to look and to sweep, as values.
 import type { KubeObject } from '../core/cluster.ts';
 import type { Mode } from '../core/mode.ts';
-import { LABEL_PART, LABEL_RUN, MAIN_PORTS, NAMESPACE, NODE_ACCOUNT, PARTS, WARM_PORTS } from '../core/names.ts';
+import { LABEL_PART, LABEL_RUN, NAMESPACE, NODE_ACCOUNT, PARTS } from '../core/names.ts';
 import type { Vantage } from '../core/observation.ts';
 import type { OwnService } from '../core/probe-service.ts';
+import { addressesText, type ProxyAddresses, WARM } from '../core/proxy-address.ts';
 
 export const TARGETS_MAP = 'proxyctl-targets';
 const TARGETS_FOLDER = '/etc/proxyctl';
@@ -14,8 +15,8 @@ export interface PodOptions {
   node: string;
   /** Keys of addresses and ports to which the host watcher tells the ways. */
   trace?: readonly string[];
-  /** Metrics and healthz port of the node's own kube-proxy. */
-  main?: { metrics: number; healthz: number };
+  /** Where the node's own kube-proxy answers. */
+  main: ProxyAddresses;
 }
 
 const NOBODY = 65_534;
@@ -24,8 +25,6 @@ const LONGEST_SECONDS = 86_400;
 /** No limit of processor time: a throttled watcher would see failures that are its own. Large rule sets take memory to parse. */
 const RESOURCES = { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: '1Gi' } };
 
-const ports = (p: { metrics: number; healthz: number }) => `${p.metrics},${p.healthz}`;
-
 /** What a watcher is told besides: the node's addresses, and the probe Service that leads to the pod watcher. */
 export interface WatcherOptions extends PodOptions {
   addresses?: readonly string[];
@@ -33,9 +32,8 @@ export interface WatcherOptions extends PodOptions {
 }
 
 export function watcherPod(options: WatcherOptions, vantage: Vantage): KubeObject {
-  const main = options.main ?? MAIN_PORTS;
   const args = ['watch', '--node', options.node, '--vantage', vantage, '--targets', `${TARGETS_FOLDER}/targets.json`];
-  args.push('--main', ports(main), '--warm', ports(WARM_PORTS));
+  args.push('--main', addressesText(options.main), '--warm', addressesText(WARM));
   if (options.addresses && options.addresses.length > 0) args.push('--addresses', options.addresses.join(','));
   if (options.own) args.push('--own', `${options.own.name}=${options.own.address}`);
   if (options.trace && options.trace.length > 0) args.push('--trace', options.trace.join(','));
@@ -71,9 +69,8 @@ export function sweeperPod(
     '--wait',
     String(options.wait),
   ];
-  const main = options.main ?? MAIN_PORTS;
-  if (options.serving === 'main') args.push('--serving', ports(main));
-  else args.push('--serving', ports(WARM_PORTS), '--gone', ports(main));
+  if (options.serving === 'main') args.push('--serving', addressesText(options.main));
+  else args.push('--serving', addressesText(WARM), '--gone', addressesText(options.main));
   if (options.exclude.length > 0) args.push('--exclude-cidrs', options.exclude.join(','));
   const pod = basePod(options, `sweep-${options.left}-${options.node}`, PARTS.sweeper, args);
   onHost(pod);

@@ -2,6 +2,7 @@ import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Mode } from '../core/mode.ts';
 import { NAMESPACE } from '../core/names.ts';
 import { parseObservation, type SweepSample } from '../core/observation.ts';
+import { proxyAddresses } from '../core/proxy-address.ts';
 import type { Engine } from './engine.ts';
 import { createFresh, refOf, removeAtOnce } from './node-watch.ts';
 import { sweeperPod } from './pods.ts';
@@ -27,7 +28,8 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
   const { run } = engine;
   const { convergence, drain } = run.plan.playbook.gates;
   const waits = { drain, wait: convergence, exclude: [...engine.excludeCIDRs], serving };
-  const options = { run: run.id, image: engine.watcherImage, node, left, now, ...waits };
+  const main = proxyAddresses(engine.proxyConfig);
+  const options = { run: run.id, image: engine.watcherImage, node, left, now, main, ...waits };
   const pod = await createFresh(run, sweeperPod(options));
   let last: SweepSample | undefined;
   let trouble = '';

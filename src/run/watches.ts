@@ -1,6 +1,7 @@
 import type { Runner } from '../core/driver.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { Journal } from '../core/journal.ts';
+import { proxyAddresses } from '../core/proxy-address.ts';
 import { NodeWatch } from './node-watch.ts';
 
 /** Nodes whose watchers may stay for a second visit; beyond that they would be a load of their own. */
@@ -9,6 +10,8 @@ const KEPT = 10;
 export interface Watching {
   readonly run: Runner;
   readonly inventory: Inventory;
+  /** The shared KubeProxyConfiguration, parsed. */
+  readonly proxyConfig: Readonly<Record<string, unknown>>;
   readonly watcherImage: string;
   readonly journal: Pick<Journal, 'append'>;
 }
@@ -37,10 +40,11 @@ export class Watches {
   of(node: string): Promise<NodeWatch> {
     const known = this.started.get(node);
     if (known) return known;
-    const { run, inventory, watcherImage: image } = this.engine;
+    const { run, inventory, proxyConfig, watcherImage: image } = this.engine;
     const facts = inventory.nodes.find(n => n.name === node);
     const addresses = [...(facts?.internalIPs ?? []), ...(facts?.externalIPs ?? [])];
-    const watch = new NodeWatch(run, { run: run.id, image, node, addresses });
+    const main = proxyAddresses(proxyConfig);
+    const watch = new NodeWatch(run, { run: run.id, image, node, addresses, main });
     const starting = watch.start().then(() => watch);
     this.started.set(node, starting);
     return starting;

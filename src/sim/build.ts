@@ -1,7 +1,7 @@
 // Fills a new cluster with objects and waits until it stands.
 import type { Kind, KubeObject } from '../core/cluster.ts';
 import type { Mode } from '../core/mode.ts';
-import { kubeProxyObjects } from './kubeadm.ts';
+import { type Bindings, kubeProxyObjects } from './kubeadm.ts';
 import type { SimNode } from './node.ts';
 import {
   API_PORT,
@@ -24,6 +24,7 @@ interface Blueprint {
   readonly namespaces: number;
   readonly services: number;
   readonly mode: Mode;
+  readonly bindings?: Bindings;
 }
 
 /** Services that every cluster has. */
@@ -31,7 +32,10 @@ const OWN_SERVICES = 2;
 const LONGEST_WAIT_MS = 60_000;
 
 /** @throws Error when kube-proxy has not programmed every node after a minute. */
-export async function buildCluster(world: World, { places, namespaces, services, mode }: Blueprint): Promise<void> {
+export async function buildCluster(
+  world: World,
+  { places, namespaces, services, mode, bindings = {} }: Blueprint,
+): Promise<void> {
   const create = (object: KubeObject) => world.registry.create(object, object.kind as Kind, object.metadata.namespace);
   const teams = namespaceNames(namespaces);
   for (const name of ['default', 'kube-system', 'kube-public', 'kube-node-lease', ...teams])
@@ -50,7 +54,8 @@ export async function buildCluster(world: World, { places, namespaces, services,
     create(sliceObject(workload, pods, world.random));
   }
   const apiServer = `https://${masters[0]?.ip ?? '127.0.0.1'}:${API_PORT}`;
-  for (const object of kubeProxyObjects({ mode, clusterCIDR: world.clusterCIDR, apiServer })) create(object);
+  const setup = { mode, clusterCIDR: world.clusterCIDR, apiServer, bindings };
+  for (const object of kubeProxyObjects(setup)) create(object);
   await programmed(world);
 }
 

@@ -7,10 +7,18 @@ export interface ProxySetup {
   readonly mode: Mode;
   readonly clusterCIDR: string;
   readonly apiServer: string;
+  readonly bindings: Bindings;
 }
 
-const CONFIG = (mode: Mode, clusterCIDR: string) => `apiVersion: kubeproxy.config.k8s.io/v1alpha1
-bindAddress: 0.0.0.0
+/** What the configuration says of the addresses that kube-proxy binds. */
+export interface Bindings {
+  readonly bindAddress?: string;
+  readonly healthzBindAddress?: string;
+  readonly metricsBindAddress?: string;
+}
+
+const CONFIG = ({ mode, clusterCIDR, bindings }: ProxySetup) => `apiVersion: kubeproxy.config.k8s.io/v1alpha1
+bindAddress: ${bindings.bindAddress === undefined ? '0.0.0.0' : `'${bindings.bindAddress}'`}
 bindAddressHardFail: false
 clientConnection:
   acceptContentTypes: ""
@@ -33,7 +41,7 @@ detectLocal:
   interfaceNamePrefix: ""
 detectLocalMode: ""
 enableProfiling: false
-healthzBindAddress: ""
+healthzBindAddress: "${bindings.healthzBindAddress ?? ''}"
 hostnameOverride: ""
 iptables:
   localhostNodePorts: null
@@ -59,7 +67,7 @@ logging:
     text:
       infoBufferSize: "0"
   verbosity: 0
-metricsBindAddress: ""
+metricsBindAddress: "${bindings.metricsBindAddress ?? ''}"
 mode: "${mode}"
 nftables:
   masqueradeAll: false
@@ -97,7 +105,7 @@ users:
     tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token`;
 
 /** ServiceAccount, ConfigMap and DaemonSet, in the order of their creation. */
-export function kubeProxyObjects({ mode, clusterCIDR, apiServer }: ProxySetup): KubeObject[] {
+export function kubeProxyObjects(setup: ProxySetup): KubeObject[] {
   const namespace = 'kube-system';
   return [
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'kube-proxy', namespace } },
@@ -105,7 +113,7 @@ export function kubeProxyObjects({ mode, clusterCIDR, apiServer }: ProxySetup): 
       apiVersion: 'v1',
       kind: 'ConfigMap',
       metadata: { name: 'kube-proxy', namespace, labels: { app: 'kube-proxy' } },
-      data: { 'config.conf': CONFIG(mode, clusterCIDR), 'kubeconfig.conf': KUBECONFIG(apiServer) },
+      data: { 'config.conf': CONFIG(setup), 'kubeconfig.conf': KUBECONFIG(setup.apiServer) },
     },
     {
       apiVersion: 'apps/v1',

@@ -61,7 +61,7 @@ export class Network {
     const silent = protocol === 'udp' ? 'no answer' : 'timeout';
     // Nobody translates it: a process of the node itself listens there, or nobody.
     if (fate.kind === 'untouched' && (this.byIP.has(ip) || ip.startsWith('127.')))
-      return through.ports.has(port) ? 'ok' : 'refused';
+      return through.at({ address: ip, port }) ? 'ok' : 'refused';
     if (fate.kind === 'refused') return 'refused';
     if (fate.kind === 'timeout') return silent;
     const address = fate.kind === 'backend' ? fate.backend.slice(0, fate.backend.lastIndexOf(':')) : ip;

@@ -1,5 +1,6 @@
 // The node as the shipped watcher and sweeper see it, and the container that runs them.
 import type { Dial, NodeIo, Reply } from '../core/node-io.ts';
+import { hostPort } from '../core/service-port.ts';
 import { answerDns, CLUSTER_DOMAIN } from './dns.ts';
 import { Kernel } from './kernel.ts';
 import { procFile } from './node-files.ts';
@@ -22,11 +23,11 @@ export function nodeIo(run: ContainerRun, world: World): NodeIo {
     return runTool(kernel, program, args, input, hostNetwork ? world.traffic.ipvsConnections(node.name) : []);
   };
   return {
-    async httpGet(port, path, timeoutMs) {
+    async httpGet(at, path, timeoutMs) {
       await pause(ANSWER_MS);
-      const handler = hostNetwork ? node.ports.get(port) : undefined;
-      if (!handler) throw new Error(`connect ECONNREFUSED 127.0.0.1:${port} (limit ${timeoutMs} ms)`);
-      if ([...node.processes].some(proxier => proxier.isMuteAt(port))) {
+      const handler = hostNetwork ? node.at(at) : undefined;
+      if (!handler) throw new Error(`connect ECONNREFUSED ${hostPort(at.address, at.port)} (limit ${timeoutMs} ms)`);
+      if ([...node.processes].some(proxier => proxier.isMuteAt(at.port))) {
         await pause(timeoutMs);
         throw new Error('The operation was aborted due to timeout');
       }

@@ -1,5 +1,6 @@
 import type { KubeObject } from '../core/cluster.ts';
 import type { Mode } from '../core/mode.ts';
+import type { HostPort } from '../core/proxy-address.ts';
 import { Kernel } from './kernel.ts';
 import type { Proxier } from './proxier.ts';
 import type { Random } from './random.ts';
@@ -9,8 +10,17 @@ export interface Answer {
   readonly body: string;
 }
 
-/** Answers GET on a port of the node's loopback. */
+/** Answers GET. */
 export type PortHandler = (path: string) => Answer;
+
+interface Listener {
+  readonly address: string;
+  readonly handler: PortHandler;
+}
+
+/** Go listens for both families on either. */
+const WILDCARDS = ['0.0.0.0', '::'];
+const LOOPBACKS = ['127.0.0.1', '::1'];
 
 /** A node as it truly is, whatever the API says. */
 export class SimNode {
@@ -22,7 +32,7 @@ export class SimNode {
   readonly kernel: Kernel;
   /** Images that were pulled. */
   readonly images = new Set<string>();
-  readonly ports = new Map<number, PortHandler>();
+  private readonly listeners = new Map<number, Listener>();
   /** Running kube-proxies, the oldest first. */
   readonly processes = new Set<Proxier>();
   /** Off the network: rebooting. */
@@ -52,9 +62,27 @@ export class SimNode {
     return `${a}.${b}.${c}.${2 + (this.lastPod % 250)}`;
   }
 
+  /** A process listens. Gives what ends it; undefined where the port is taken or the address is not the node's own. */
+  listen({ address, port }: HostPort, handler: PortHandler): (() => void) | undefined {
+    const own = [...WILDCARDS, ...LOOPBACKS, ...this.addresses].includes(address);
+    if (!own || this.listeners.has(port)) return undefined;
+    const listener = { address, handler };
+    this.listeners.set(port, listener);
+    return () => {
+      if (this.listeners.get(port) === listener) this.listeners.delete(port);
+    };
+  }
+
+  /** Who answers there. */
+  at({ address, port }: HostPort): PortHandler | undefined {
+    const listener = this.listeners.get(port);
+    const meant = listener && [address, ...WILDCARDS].includes(listener.address);
+    return meant ? listener.handler : undefined;
+  }
+
   /** Every process is gone, the kernel is empty. */
   reboot(): void {
-    this.ports.clear();
+    this.listeners.clear();
     this.processes.clear();
     this.kernel.reboot();
   }

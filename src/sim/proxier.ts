@@ -1,9 +1,10 @@
 // The part of kube-proxy that follows Services and writes rules, and what it says about itself.
 
+import type { HostPort } from '../core/proxy-address.ts';
 import type { Kernel } from './kernel.ts';
 import { klog } from './klog.ts';
 import { programNft } from './nft.ts';
-import type { SimNode } from './node.ts';
+import type { PortHandler, SimNode } from './node.ts';
 import { CANARY, programIptables } from './program-iptables.ts';
 import { programIpvs } from './program-ipvs.ts';
 import { inCIDR, type ProxyConfig } from './proxy-config.ts';
@@ -49,14 +50,10 @@ export class Proxier {
     return this.parts.config.mode;
   }
 
-  get metricsPort(): number {
-    return this.parts.config.metricsPort;
-  }
-
   /** Whether somebody who asks at this port waits for nothing. */
   isMuteAt(port: number): boolean {
-    const { metricsPort, healthzPort } = this.parts.config;
-    return this.stopped && (port === metricsPort || port === healthzPort);
+    const { metrics, healthz } = this.parts.config;
+    return this.stopped && (port === metrics.port || port === healthz.port);
   }
 
   /** All families have had their first full sync. */
@@ -67,24 +64,16 @@ export class Proxier {
   /** Opens the ports; one that is taken is tried again until it is free. */
   listen(): void {
     if (!this.parts.run.hostNetwork) return;
-    const { metricsPort, healthzPort } = this.parts.config;
-    this.bind(metricsPort, path => this.answerMetrics(path));
-    this.bind(healthzPort, path => this.answerHealthz(path));
+    const { metrics, healthz } = this.parts.config;
+    this.bind(metrics, path => this.answerMetrics(path));
+    this.bind(healthz, path => this.answerHealthz(path));
   }
 
-  private bind(port: number, handler: (path: string) => { status: number; body: string }): void {
-    const { ports } = this.node;
+  private bind(at: HostPort, handler: PortHandler): void {
+    const { timers, speed } = this.parts.world;
     if (this.closed) return;
-    if (ports.has(port)) {
-      this.endings.push(
-        this.parts.world.timers.after(this.parts.world.speed.portRetry, () => this.bind(port, handler)),
-      );
-      return;
-    }
-    ports.set(port, handler);
-    this.endings.push(() => {
-      if (ports.get(port) === handler) ports.delete(port);
-    });
+    const end = this.node.listen(at, handler);
+    this.endings.push(end ?? timers.after(speed.portRetry, () => this.bind(at, handler)));
   }
 
   /** Informers have synced: first full sync, then every change. */

@@ -1,7 +1,9 @@
 // What a kube-proxy container is told: its configuration file, its flags, and the programs on its PATH.
+import { isIP } from 'node:net';
 import { parse } from 'yaml';
 import { isMode, type Mode } from '../core/mode.ts';
 import { MAIN_PORTS } from '../core/names.ts';
+import type { HostPort } from '../core/proxy-address.ts';
 import type { Toolbox } from './cleanup.ts';
 import { isRecord } from './json-patch.ts';
 import type { ContainerRun } from './world.ts';
@@ -10,8 +12,8 @@ export interface ProxyConfig {
   readonly mode: Mode;
   /** The file says it; otherwise it is the default. */
   readonly modeGiven: boolean;
-  readonly metricsPort: number;
-  readonly healthzPort: number;
+  readonly metrics: HostPort;
+  readonly healthz: HostPort;
   readonly nodePortAddresses: readonly string[];
   readonly clusterCIDR: string;
   readonly scheduler: string;
@@ -35,13 +37,15 @@ export function readConfig({ command, args, files }: ContainerRun): ProxyConfig 
     throw new Error(`Mode: Invalid value: "${given}": must be iptables, ipvs, nftables or blank`);
   const ipvs = isRecord(document.ipvs) ? document.ipvs : {};
   const conntrack = isRecord(document.conntrack) ? document.conntrack : {};
+  // An empty field follows the family of bindAddress.
+  const isIPv6 = String(document.bindAddress ?? '').includes(':');
   // Four cores.
   const perCore = 4 * numberOr(conntrack.maxPerCore, 32_768);
   return {
     mode: isMode(given) ? given : 'iptables',
     modeGiven: given !== '',
-    metricsPort: portOf(document.metricsBindAddress, MAIN_PORTS.metrics),
-    healthzPort: portOf(document.healthzBindAddress, MAIN_PORTS.healthz),
+    metrics: bound(document.metricsBindAddress, { address: isIPv6 ? '::1' : '127.0.0.1', port: MAIN_PORTS.metrics }),
+    healthz: bound(document.healthzBindAddress, { address: isIPv6 ? '::' : '0.0.0.0', port: MAIN_PORTS.healthz }),
     nodePortAddresses: texts(document.nodePortAddresses),
     clusterCIDR: typeof document.clusterCIDR === 'string' ? document.clusterCIDR : '',
     scheduler: typeof ipvs.scheduler === 'string' && ipvs.scheduler !== '' ? ipvs.scheduler : 'rr',
@@ -59,9 +63,12 @@ function flagValue(flags: readonly string[], name: string): string | undefined {
   return at < 0 ? undefined : flags[at + 1];
 }
 
-function portOf(address: unknown, fallback: number): number {
-  const port = typeof address === 'string' ? Number(/:(\d+)$/.exec(address)?.[1]) : Number.NaN;
-  return Number.isNaN(port) ? fallback : port;
+/** `ADDRESS:PORT`, `[ADDRESS]:PORT`, or an address alone. */
+function bound(value: unknown, unless: HostPort): HostPort {
+  if (typeof value !== 'string' || value === '') return unless;
+  if (isIP(value) !== 0) return { address: value, port: unless.port };
+  const at = value.lastIndexOf(':');
+  return { address: value.slice(0, at).replace(/^\[|\]$/g, ''), port: Number(value.slice(at + 1)) };
 }
 
 function numberOr(value: unknown, fallback: number): number {

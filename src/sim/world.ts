@@ -3,6 +3,7 @@ import type { KubeObject } from '../core/cluster.ts';
 import type { Mode } from '../core/mode.ts';
 import type { NodeIo } from '../core/node-io.ts';
 import type { Faults } from './faults.ts';
+import type { Bindings } from './kubeadm.ts';
 import type { Network } from './network.ts';
 import type { SimNode } from './node.ts';
 import type { LogBook } from './pod-logs.ts';
@@ -68,6 +69,8 @@ export interface SimOptions {
   /** All Services, `kubernetes` and the DNS included. */
   services?: number;
   mode?: Mode;
+  /** Where kube-proxy listens; as kubeadm writes it for IPv4 when not given. */
+  bindings?: Bindings;
   seed?: number;
   speed?: Partial<Speed>;
   runWatcher?: RunWatcher;

@@ -3,17 +3,18 @@ import { parseArgs } from 'node:util';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { isMode, MODES, type Mode } from '../core/mode.ts';
 import type { OwnService } from '../core/probe-service.ts';
+import { type ProxyAddresses, readHostPort } from '../core/proxy-address.ts';
 import { readKey } from '../core/service-port.ts';
 import { VANTAGES } from '../core/vantage.ts';
-import type { Ports } from './proxy.ts';
 import type { SweepOptions } from './sweep.ts';
 import type { WatchOptions } from './watch.ts';
 
-export const USAGE = `usage: watcher watch --node NAME --vantage host|pod --targets FILE --main METRICS,HEALTHZ --warm METRICS,HEALTHZ
+export const USAGE = `usage: watcher watch --node NAME --vantage host|pod --targets FILE --main AT --warm AT
                      [--addresses A,B] [--own NAMESPACE/NAME=ADDRESS]
                      [--trace ADDRESS:PORT/PROTOCOL,..]
-       watcher sweep --left MODE --now MODE --drain SECONDS --wait SECONDS --serving METRICS,HEALTHZ
-                     [--gone METRICS,HEALTHZ] [--exclude-cidrs A,B]`;
+       watcher sweep --left MODE --now MODE --drain SECONDS --wait SECONDS --serving AT [--gone AT]
+                     [--exclude-cidrs A,B]
+AT: where a kube-proxy answers, METRICS,HEALTHZ, each ADDRESS:PORT`;
 
 export type Command =
   | { command: 'help' }
@@ -39,8 +40,8 @@ export function parseArguments(argv: readonly string[]): Command {
     const options = {
       node: given.text('node'),
       vantage,
-      mainPorts: given.ports('main'),
-      warmPorts: given.ports('warm'),
+      main: given.proxy('main'),
+      warm: given.proxy('warm'),
       addresses: given.addresses('addresses'),
       ...(given.has('own') ? { own: given.own('own') } : {}),
       ...(given.has('trace') ? { trace: given.keys('trace') } : {}),
@@ -54,8 +55,8 @@ export function parseArguments(argv: readonly string[]): Command {
       now: given.mode('now'),
       drainSeconds: given.seconds('drain'),
       waitSeconds: given.seconds('wait'),
-      servingPorts: given.ports('serving'),
-      ...(given.has('gone') ? { gonePorts: given.ports('gone') } : {}),
+      serving: given.proxy('serving'),
+      ...(given.has('gone') ? { gone: given.proxy('gone') } : {}),
       excludeCIDRs: given.cidrs('exclude-cidrs'),
     },
   };
@@ -95,10 +96,10 @@ class Given {
     return Number(value);
   }
 
-  ports(name: string): Ports {
-    const [, metrics, healthz] = /^(\d{1,5}),(\d{1,5})$/.exec(this.text(name)) ?? [];
-    if (metrics === undefined || healthz === undefined) throw wrong(`--${name} is METRICS,HEALTHZ: two ports`);
-    return { metrics: Number(metrics), healthz: Number(healthz) };
+  proxy(name: string): ProxyAddresses {
+    const [metrics, healthz, more] = this.text(name).split(',').map(readHostPort);
+    if (!metrics || !healthz || more) throw wrong(`--${name} is METRICS,HEALTHZ, each ADDRESS:PORT`);
+    return { metrics, healthz };
   }
 
   addresses(name: string): string[] {

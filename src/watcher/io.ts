@@ -6,6 +6,7 @@ import { get } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NodeIo, Prepared, ProgramResult } from '../core/node-io.ts';
+import type { HostPort } from '../core/proxy-address.ts';
 import { dial, echo } from './dial.ts';
 
 /** A program that takes longer is killed; restoring tens of thousands of rules takes minutes on a slow node. */
@@ -44,10 +45,14 @@ function addresses(): ReturnType<NodeIo['addresses']> {
   );
 }
 
-function httpGet(port: number, path: string, timeoutMs: number): Promise<{ status: number; body: string }> {
+function httpGet(
+  { address, port }: HostPort,
+  path: string,
+  timeoutMs: number,
+): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
     // A new connection each time: one that is kept may belong to a kube-proxy that is gone.
-    const options = { host: '127.0.0.1', port, path, agent: false, signal: AbortSignal.timeout(timeoutMs) };
+    const options = { host: address, port, path, agent: false, signal: AbortSignal.timeout(timeoutMs) };
     const request = get(options, response => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));

@@ -1,18 +1,14 @@
-// Looks at one kube-proxy through its own ports.
+// Looks at one kube-proxy where it answers.
 import type { NodeIo } from '../core/node-io.ts';
 import type { ProxySample } from '../core/observation.ts';
+import type { HostPort, ProxyAddresses } from '../core/proxy-address.ts';
 import { type ProxyMetrics, proxySampleFrom } from './metrics.ts';
-
-export interface Ports {
-  readonly metrics: number;
-  readonly healthz: number;
-}
 
 const TIMEOUT_MS = 3000;
 
 /** Text of /proxyMode; undefined when nothing answers. */
-export async function proxyMode(io: NodeIo, ports: Ports): Promise<string | undefined> {
-  return (await get(io, ports.metrics, '/proxyMode')).body?.trim();
+export async function proxyMode(io: NodeIo, { metrics }: ProxyAddresses): Promise<string | undefined> {
+  return (await get(io, metrics, '/proxyMode')).body?.trim();
 }
 
 /** The last known length of a full sync, by looking at its histogram again and again. */
@@ -42,12 +38,12 @@ export type ProxyState = Omit<ProxySample, 't' | 'kind' | 'slot' | 'syncSeconds'
 /** `troubles` names what answered without making sense; that nothing answers at all is a state, not a trouble. */
 export async function lookAtProxy(
   io: NodeIo,
-  ports: Ports,
+  at: ProxyAddresses,
 ): Promise<{ state: ProxyState; troubles: [string, string][] }> {
   const [mode, metrics, healthz] = await Promise.all([
-    get(io, ports.metrics, '/proxyMode'),
-    get(io, ports.metrics, '/metrics'),
-    get(io, ports.healthz, '/healthz'),
+    get(io, at.metrics, '/proxyMode'),
+    get(io, at.metrics, '/metrics'),
+    get(io, at.healthz, '/healthz'),
   ]);
   const up = [mode, metrics, healthz].some(answer => answer.status !== null);
   const troubles: [string, string][] = [];
@@ -84,9 +80,9 @@ interface Answer {
   error?: string;
 }
 
-async function get(io: NodeIo, port: number, path: string): Promise<Answer> {
+async function get(io: NodeIo, at: HostPort, path: string): Promise<Answer> {
   try {
-    const { status, body } = await io.httpGet(port, path, TIMEOUT_MS);
+    const { status, body } = await io.httpGet(at, path, TIMEOUT_MS);
     return status === 200 ? { status, body } : { status, error: `HTTP status ${status}` };
   } catch (error) {
     return { status: null, error: error instanceof Error ? error.message : String(error) };

@@ -3,13 +3,14 @@ import { BlockList, isIPv6 } from 'node:net';
 import type { Mode } from '../core/mode.ts';
 import type { NodeIo } from '../core/node-io.ts';
 import type { SweepSample } from '../core/observation.ts';
+import type { ProxyAddresses } from '../core/proxy-address.ts';
 import { parseIpVsConnections, type VirtualServer, virtualServerKey } from '../kernel/ipvs.ts';
 import { type Kernel, parseKernel } from '../kernel/kernel.ts';
 import { foldNames, type Leftovers, leftoverNames, leftovers } from '../kernel/leftovers.ts';
 import { adoptAround, canAdopt } from './adopt.ts';
 import { collectKernel, readIfThere } from './collect.ts';
 import { pause } from './pace.ts';
-import { lookAtProxy, type Ports, proxyMode } from './proxy.ts';
+import { lookAtProxy, proxyMode } from './proxy.ts';
 import { Remover } from './remove.ts';
 import { Report } from './report.ts';
 
@@ -20,10 +21,10 @@ export interface SweepOptions {
   readonly drainSeconds: number;
   /** `now` is given so long to serve. */
   readonly waitSeconds: number;
-  /** Ports of the kube-proxy that must serve in mode `now` before anything is touched. */
-  readonly servingPorts: Ports;
-  /** Ports at which no kube-proxy may answer any more: the one that wrote what is swept. */
-  readonly gonePorts?: Ports;
+  /** The kube-proxy that must serve in mode `now` before anything is touched. */
+  readonly serving: ProxyAddresses;
+  /** Where no kube-proxy may answer any more: the one that wrote what is swept. */
+  readonly gone?: ProxyAddresses;
   /** Virtual servers in these ranges are not kube-proxy's (`ipvs.excludeCIDRs`). */
   readonly excludeCIDRs?: readonly string[];
 }
@@ -96,9 +97,9 @@ class Sweeper {
   }
 
   private async obstacle(): Promise<string | undefined> {
-    const { now, servingPorts, gonePorts } = this.options;
-    if (gonePorts && (await proxyMode(this.io, gonePorts)) !== undefined) return "the node's old kube-proxy still runs";
-    const { state } = await lookAtProxy(this.io, servingPorts);
+    const { now, serving, gone } = this.options;
+    if (gone && (await proxyMode(this.io, gone)) !== undefined) return "the node's old kube-proxy still runs";
+    const { state } = await lookAtProxy(this.io, serving);
     if (!state.up || state.mode === null) return "the node's kube-proxy does not answer";
     if (state.mode !== now) return `the node's kube-proxy is in mode ${state.mode}, not ${now}`;
     const families = Object.entries(state.families);

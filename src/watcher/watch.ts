@@ -3,6 +3,7 @@ import { isMode, MODES, type Mode } from '../core/mode.ts';
 import type { NodeIo } from '../core/node-io.ts';
 import type { KernelSample, ModeRules, ProbeTarget } from '../core/observation.ts';
 import { kindOfTarget } from '../core/probe-kind.ts';
+import type { ProxyAddresses } from '../core/proxy-address.ts';
 import { CLIENTS } from '../core/service-path.ts';
 import { servicePort } from '../core/service-port.ts';
 import { OBSERVATION_VERSION } from '../core/vantage.ts';
@@ -14,14 +15,14 @@ import { Collector, readableModes, readIfThere } from './collect.ts';
 import { lookAtConntrack } from './conntrack.ts';
 import { every, Nudge, type Pace } from './pace.ts';
 import { echoOwn, type ProberOptions, prober } from './prober.ts';
-import { lookAtProxy, type Ports, proxyMode, SyncSeconds } from './proxy.ts';
+import { lookAtProxy, proxyMode, SyncSeconds } from './proxy.ts';
 import { type NewObservation, Report } from './report.ts';
 import { RulesLog } from './rules-log.ts';
 
 /** From `host` kube-proxy, kernel and connection tracking are looked at; from both, the targets are dialled. */
 export interface WatchOptions extends ProberOptions {
-  readonly mainPorts: Ports;
-  readonly warmPorts: Ports;
+  readonly main: ProxyAddresses;
+  readonly warm: ProxyAddresses;
   /** Keys of addresses and ports to which the ways are told, from `host`. */
   readonly trace?: readonly string[];
   /** Between the starts of two looks; 1000. */
@@ -39,7 +40,7 @@ const MANY_MISSING = 50;
 
 /** Resolves when `signal` aborts. What fails is printed as `trouble`, and tried again. */
 export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSignal): Promise<void> {
-  const { node, vantage, mainPorts, warmPorts } = options;
+  const { node, vantage, main, warm } = options;
   const intervalMs = options.intervalMs ?? 1000;
   const report = new Report(io);
   const echo = await echoOwn(io, options, report);
@@ -57,8 +58,8 @@ export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSign
   const loops = [repeat('probes', { intervalMs: probes.intervalMs }, probes.round)];
   if (vantage === 'host') {
     const nudge = new Nudge();
-    loops.push(repeat('kube-proxy', {}, proxyWatch(io, 'main', mainPorts, report, nudge)));
-    loops.push(repeat('warm kube-proxy', {}, proxyWatch(io, 'warm', warmPorts, report, nudge)));
+    loops.push(repeat('kube-proxy', {}, proxyWatch(io, 'main', main, report, nudge)));
+    loops.push(repeat('warm kube-proxy', {}, proxyWatch(io, 'warm', warm, report, nudge)));
     loops.push(repeat('conntrack', {}, () => printConntrack(io, report)));
     const kernelPace = { share: KERNEL_SHARE, shareAfterChange: CHANGED_SHARE, cost: 'clock', nudge } as const;
     loops.push(repeat('kernel', kernelPace, kernelWatch(io, options, report)));
@@ -73,7 +74,7 @@ export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSign
 function proxyWatch(
   io: NodeIo,
   slot: 'main' | 'warm',
-  ports: Ports,
+  at: ProxyAddresses,
   report: Report,
   nudge: Nudge,
 ): () => Promise<void> {
@@ -81,7 +82,7 @@ function proxyWatch(
   let phase: string | undefined;
   let written: number | undefined;
   return async () => {
-    const { state, troubles } = await lookAtProxy(io, ports);
+    const { state, troubles } = await lookAtProxy(io, at);
     const { syncs, ...sample } = state;
     for (const [what, error] of troubles) report.trouble(`${slot} kube-proxy ${what}`, error);
     const seconds = syncSeconds.next({ syncs, processStart: state.processStart });
@@ -116,7 +117,7 @@ function kernelWatch(io: NodeIo, options: WatchOptions, report: Report): () => P
   return async () => {
     const began = io.now();
     // Between two main ones the warm one serves.
-    const answer = (await proxyMode(io, options.mainPorts)) ?? (await proxyMode(io, options.warmPorts));
+    const answer = (await proxyMode(io, options.main)) ?? (await proxyMode(io, options.warm));
     if (answer !== undefined && isMode(answer)) current = answer;
     const collected = await collector.collect();
     for (const { what, error } of collected.failed) report.trouble(what, error);

@@ -12,6 +12,7 @@ import { nodeOs } from '../../src/gates/node-os.ts';
 import { nodesReady } from '../../src/gates/nodes-ready.ts';
 import { ownership } from '../../src/gates/ownership.ts';
 import { permissions } from '../../src/gates/permissions.ts';
+import { proxyAddress } from '../../src/gates/proxy-address.ts';
 import { wayBack } from '../../src/gates/way-back.ts';
 import { inventory, look, nodeFacts, readOnly } from './looks.ts';
 import { table } from './table.ts';
@@ -156,6 +157,41 @@ table(wayBack, [
     /^warning node n1 has no way back: kube-proxy's configuration says ipvs/,
   ],
   ['nobody read the configuration', nodes({}), 'inconclusive', /^inconclusive configuration was not read/],
+]);
+
+const bound = (proxyConfig: Look['proxyConfig']) => ({
+  ...at({
+    nodes: [nodeFacts('n1', { internalIPs: ['10.0.0.1'] }), nodeFacts('n2', { internalIPs: ['10.0.0.2', 'fd00::2'] })],
+  }),
+  ...(proxyConfig ? { proxyConfig } : {}),
+});
+table(proxyAddress, [
+  ['left to kube-proxy', bound({ metricsBindAddress: '' }), 'pass'],
+  ['left to it on IPv6', bound({ bindAddress: '::' }), 'pass'],
+  [
+    'everywhere, on other ports',
+    bound({ metricsBindAddress: '0.0.0.0:9249', healthzBindAddress: '[::]:9256' }),
+    'pass',
+  ],
+  ['nobody read the configuration', bound(undefined), 'pass'],
+  [
+    'the address of one node',
+    bound({ metricsBindAddress: '[fd00:0::2]:10249' }),
+    'fail',
+    /^error option metricsBindAddress fd00:0::2 is no address that the API names of 1 node \(n1\): /,
+  ],
+  [
+    'an address that the API does not name',
+    bound({ healthzBindAddress: '169.254.1.1' }),
+    'inconclusive',
+    /^inconclusive option healthzBindAddress 169\.254\.1\.1 is no address that the API names of 2 nodes \(n1, n2\)/,
+  ],
+  [
+    'a port of the warm kube-proxy',
+    bound({ metricsBindAddress: '0.0.0.0:10356' }),
+    'fail',
+    /^error option metricsBindAddress 10356 is a port that the warm kube-proxy takes$/,
+  ],
 ]);
 
 table(configOptions, [

@@ -1,9 +1,16 @@
 // What runs on nodes has no more than it needs. Which capabilities the tools take was tried with each of them dropped.
 import { describe, expect, it } from 'vitest';
 import { nodeAccount, ownNamespace } from '../../src/core/own-namespace.ts';
+import { proxyAddresses } from '../../src/core/proxy-address.ts';
 import { sweeperPod, watcherPod } from '../../src/run/pods.ts';
 
-const options = { run: 'r-1', image: 'proxyctl/watcher:v1', node: 'node1', addresses: ['10.0.0.1', 'fd00::1'] };
+const options = {
+  run: 'r-1',
+  image: 'proxyctl/watcher:v1',
+  node: 'node1',
+  addresses: ['10.0.0.1', 'fd00::1'],
+  main: proxyAddresses({}),
+};
 const sweep = { left: 'iptables', now: 'nftables', drain: 1, wait: 1, exclude: [], serving: 'main' } as const;
 const PODS = {
   'watcher on the host network': watcherPod(options, 'host'),

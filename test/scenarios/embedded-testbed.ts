@@ -3,7 +3,7 @@ import { startSim } from '../../src/commands/sim-cluster.ts';
 import type { Mode } from '../../src/core/mode.ts';
 import { procFile } from '../../src/sim/node-files.ts';
 import { runTool } from '../../src/sim/node-tools.ts';
-import type { Sim } from '../../src/sim/sim.ts';
+import type { Sim, SimOptions } from '../../src/sim/sim.ts';
 import { type RunningCli, startCli, tempFile } from '../cli/run-cli.ts';
 import { comparable, type NodeTruth, type Testbed } from './testbed.ts';
 
@@ -33,8 +33,13 @@ export interface EmbeddedTestbed extends Testbed {
   startOnFullDisk(fileKilobytes: number, ...args: string[]): RunningCli;
 }
 
-export async function embeddedTestbed(mode: Mode, seed: number, nodes = 3): Promise<EmbeddedTestbed> {
-  const sim = await startSim({ nodes, namespaces: 6, services: 30, mode, seed });
+export async function embeddedTestbed(
+  mode: Mode,
+  seed: number,
+  nodes = 3,
+  more: SimOptions = {},
+): Promise<EmbeddedTestbed> {
+  const sim = await startSim({ nodes, namespaces: 6, services: 30, mode, seed, ...more });
   const kubeconfig = tempFile('kubeconfig', sim.kubeconfig());
   const playbook = tempFile('playbook.yaml', PLAYBOOK);
   const all = (command = '', ...args: string[]) => {

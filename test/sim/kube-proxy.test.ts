@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Mode } from '../../src/core/mode.ts';
 import { parseObservation, type SweepSample } from '../../src/core/observation.ts';
+import { proxyAddresses } from '../../src/core/proxy-address.ts';
 import type { RunWatcher, Sim, SimOptions } from '../../src/sim/sim.ts';
 import { sweep } from '../../src/watcher/sweep.ts';
 import { ask, get, KUBE_SYSTEM, PROXY, proxyPods, restartProxy, setMode, smallSim, until } from './bench.ts';
@@ -23,6 +24,8 @@ function watcherPod(name: string, more: object = {}): object {
     spec: { nodeName: 'node-1', hostNetwork: true, restartPolicy: 'Never', containers: [container] },
   };
 }
+
+const answers = (port: number) => sim.node('node-1').at({ address: '127.0.0.1', port }) !== undefined;
 
 /** A second kube-proxy on node-1: another configuration, PATH shadowed. */
 async function warm(mode: Mode, shadowed: readonly string[]): Promise<void> {
@@ -138,7 +141,7 @@ describe('a warm kube-proxy', () => {
     await until('traffic', () => sim.traffic.totals().attempted > 20);
     await warm(to, shadowed);
     await until('its rules', () => kernel().modes().includes(to));
-    await until('the ports of both', () => sim.node('node-1').ports.has(10349) && sim.node('node-1').ports.has(10249));
+    await until('the ports of both', () => answers(10349) && answers(10249));
     // The old one goes, the node is handed over, the warm one goes.
     await setMode(sim, to);
     await restartProxy(sim, 'node-1');
@@ -193,7 +196,7 @@ describe('between iptables and ipvs', () => {
         now: to,
         drainSeconds: 0,
         waitSeconds: 2,
-        servingPorts: { metrics: 10249, healthz: 10256 },
+        serving: proxyAddresses({}),
       };
       return (await sweep(listen, options, signal)) ? 0 : 1;
     };

@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { MODES, type Mode } from '../../src/core/mode.ts';
 import type { NodeIo } from '../../src/core/node-io.ts';
+import { type HostPort, readHostPort } from '../../src/core/proxy-address.ts';
 import type { RunWatcher, Sim, SimOptions } from '../../src/sim/sim.ts';
 import { ask, type Body, restartProxy, setMode, smallSim, until } from './bench.ts';
 
@@ -11,15 +12,18 @@ const start = async (options: SimOptions = {}) => {
   sim = await smallSim(options);
 };
 const kernel = () => sim.node('node-1').kernel;
+const METRICS = { address: '127.0.0.1', port: 10249 };
+const HEALTHZ = { address: '127.0.0.1', port: 10256 };
+const answers = (at: HostPort) => sim.node('node-1').at(at);
 
-/** A cluster in a mode, and node-1 as a watcher on its host network has it. */
-async function hostIo(mode: Mode): Promise<NodeIo> {
+/** A cluster, and node-1 as a watcher on its host network has it. */
+async function hostIo(mode: Mode, options: SimOptions = {}): Promise<NodeIo> {
   let io: NodeIo | undefined;
   const runWatcher: RunWatcher = (_args, given, _files, signal) => {
     io = given;
     return new Promise(resolve => signal.addEventListener('abort', () => resolve(0)));
   };
-  await start({ runWatcher, mode });
+  await start({ ...options, runWatcher, mode });
   const containers = [{ name: 'c', image: 'example.com/proxyctl/watcher:1' }];
   const spec = { nodeName: 'node-1', hostNetwork: true, containers };
   await ask(sim, 'POST', '/api/v1/namespaces/default/pods', {
@@ -34,8 +38,8 @@ async function hostIo(mode: Mode): Promise<NodeIo> {
 describe('what a node says about itself', () => {
   it.each(MODES)('in %s mode', async mode => {
     const io = await hostIo(mode);
-    expect(await io.httpGet(10249, '/proxyMode', 100)).toEqual({ status: 200, body: mode });
-    const { body } = await io.httpGet(10249, '/metrics', 100);
+    expect(await io.httpGet(METRICS, '/proxyMode', 100)).toEqual({ status: 200, body: mode });
+    const { body } = await io.httpGet(METRICS, '/metrics', 100);
     for (const family of ['IPv4', 'IPv6']) {
       expect(body).toMatch(
         new RegExp(
@@ -44,8 +48,8 @@ describe('what a node says about itself', () => {
         ),
       );
     }
-    expect((await io.httpGet(10256, '/healthz', 100)).status).toBe(200);
-    await expect(io.httpGet(10349, '/proxyMode', 100)).rejects.toThrow('ECONNREFUSED');
+    expect((await io.httpGet(HEALTHZ, '/healthz', 100)).status).toBe(200);
+    await expect(io.httpGet({ ...METRICS, port: 10349 }, '/proxyMode', 100)).rejects.toThrow('ECONNREFUSED');
     expect(Number(await io.readFile('/proc/sys/net/netfilter/nf_conntrack_max'))).toBe(131_072);
     const [names = '', first = ''] = (await io.readFile('/proc/net/stat/nf_conntrack')).split('\n');
     expect(first.trim().split(/\s+/).length).toBe(names.trim().split(/\s+/).length);
@@ -56,29 +60,39 @@ describe('what a node says about itself', () => {
     expect((await io.run('nothing', [])).code).toBe(127);
   });
 
+  it.each([
+    [{ bindAddress: '::' }, '[::1]:10249', '127.0.0.1:10249', '127.0.0.1:10256'],
+    [{ metricsBindAddress: '0.0.0.0:9249' }, '127.0.0.1:9249', '127.0.0.1:10249', '[::1]:10256'],
+    [{ metricsBindAddress: '192.168.8.11' }, '192.168.8.11:10249', '127.0.0.1:10249', '[::1]:10256'],
+  ])('where it is told to, with its own defaults: %j', async (bindings, metrics, refused, healthz) => {
+    const io = await hostIo('iptables', { bindings });
+    const get = (at: string, path: string) => io.httpGet(readHostPort(at) ?? METRICS, path, 100);
+    expect((await get(metrics, '/proxyMode')).body).toBe('iptables');
+    await expect(get(refused, '/proxyMode')).rejects.toThrow('ECONNREFUSED');
+    expect((await get(healthz, '/healthz')).status).toBe(200);
+  });
+
   it('has no metric of a sync before the first one', async () => {
     await start();
     sim.fault.freezeProxy('node-1');
     await restartProxy(sim, 'node-1');
     await until(
       'the new process',
-      () => sim.node('node-1').ports.size === 2 && [...sim.node('node-1').processes].every(p => !p.synced),
+      () => answers(METRICS) && answers(HEALTHZ) && [...sim.node('node-1').processes].every(p => !p.synced),
     );
-    const answer = sim.node('node-1').ports.get(10249)?.('/metrics');
+    const answer = answers(METRICS)?.('/metrics');
     expect(answer?.body).toContain('process_start_time_seconds');
     expect(answer?.body).not.toContain('last_timestamp_seconds');
-    expect(sim.node('node-1').ports.get(10256)?.('/healthz').status).toBe(200);
+    expect(answers(HEALTHZ)?.('/healthz').status).toBe(200);
   });
 
   it('counts syncs that fail', async () => {
     await start({ mode: 'nftables' });
-    expect(sim.node('node-1').ports.get(10249)?.('/metrics').body).not.toContain('nftables_sync_failures_total');
+    expect(answers(METRICS)?.('/metrics').body).not.toContain('nftables_sync_failures_total');
     sim.fault.failSync('node-1');
     await ask(sim, 'DELETE', '/api/v1/namespaces/shop/services/api');
     await until('the failure', () =>
-      /nftables_sync_failures_total\{ip_family="IPv4"\} \d/.test(
-        sim.node('node-1').ports.get(10249)?.('/metrics').body ?? '',
-      ),
+      /nftables_sync_failures_total\{ip_family="IPv4"\} \d/.test(answers(METRICS)?.('/metrics').body ?? ''),
     );
     expect(kernel().nft.ip?.services.size).toBeGreaterThan(sim.node('node-2').kernel.nft.ip?.services.size ?? 0);
   });
@@ -103,9 +117,7 @@ describe('a Service that silently loses its rules', () => {
     const clear = sim.fault.silentService('node-1', 'shop/api');
     expect(await dialled()).not.toBe('ok');
     await ask(sim, 'DELETE', '/api/v1/namespaces/shop/services/web');
-    await until('the sync', () =>
-      sim.node('node-1').ports.get(10249)?.('/metrics').body.includes('service_changes_pending 0'),
-    );
+    await until('the sync', () => answers(METRICS)?.('/metrics').body.includes('service_changes_pending 0'));
     expect(await dialled()).not.toBe('ok');
     clear();
     await until('its rules', async () => (await dialled()) === 'ok');

@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { ProxyctlError } from '../../src/core/errors.ts';
+import { WARM } from '../../src/core/proxy-address.ts';
 import { parseArguments } from '../../src/watcher/arguments.ts';
 
-const WATCH = 'watch --node n1 --vantage pod --targets /t.json --main 10249,10256 --warm 10349,10356';
-const SWEEP = 'sweep --left ipvs --now nftables --drain 30 --wait 300 --serving 10349,10356 --gone 10249,10256';
+const WATCH =
+  'watch --node n1 --vantage pod --targets /t.json --main [::1]:10249,127.0.0.1:10256 --warm 127.0.0.1:10349,127.0.0.1:10356';
+const SWEEP =
+  'sweep --left ipvs --now nftables --drain 30 --wait 300 --serving 127.0.0.1:10349,127.0.0.1:10356 --gone 10.0.0.1:9249,127.0.0.1:9256';
 const parse = (text: string) => parseArguments(text.split(' '));
 
 describe('the arguments of the program on a node', () => {
@@ -14,8 +17,8 @@ describe('the arguments of the program on a node', () => {
       options: {
         node: 'n1',
         vantage: 'pod',
-        mainPorts: { metrics: 10249, healthz: 10256 },
-        warmPorts: { metrics: 10349, healthz: 10356 },
+        main: { metrics: { address: '::1', port: 10249 }, healthz: { address: '127.0.0.1', port: 10256 } },
+        warm: WARM,
         addresses: [],
       },
     });
@@ -32,8 +35,8 @@ describe('the arguments of the program on a node', () => {
         now: 'nftables',
         drainSeconds: 30,
         waitSeconds: 300,
-        servingPorts: { metrics: 10349, healthz: 10356 },
-        gonePorts: { metrics: 10249, healthz: 10256 },
+        serving: WARM,
+        gone: { metrics: { address: '10.0.0.1', port: 9249 }, healthz: { address: '127.0.0.1', port: 9256 } },
         excludeCIDRs: ['10.0.0.0/8', 'fd00::/64'],
       },
     });
@@ -47,7 +50,9 @@ describe('the arguments of the program on a node', () => {
     `${WATCH} --trace 10.96.0.10`,
     WATCH.replace('pod', 'moon'),
     WATCH.replace('--node n1 ', ''),
-    WATCH.replace('10249,10256', '10249'),
+    WATCH.replace('[::1]:10249,', ''),
+    WATCH.replace('[::1]:10249', '10249'),
+    WATCH.replace('[::1]:10249', '::1:10249'),
     `${WATCH} --addresses 10.0.0.1,node1`,
     `${WATCH} --own probe=10.96.7.7`,
     `${WATCH} --own proxyctl/probe=web`,

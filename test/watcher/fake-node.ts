@@ -1,6 +1,8 @@
 // A node for watcher tests: files, programs and ports as scripted, and a clock that stands until somebody sleeps.
 import type { Dial, NodeIo, Prepared, Reply } from '../../src/core/node-io.ts';
 import { type Observation, type Outcome, parseObservation } from '../../src/core/observation.ts';
+import type { HostPort, ProxyAddresses } from '../../src/core/proxy-address.ts';
+import { hostPort } from '../../src/core/service-port.ts';
 
 export interface Answer {
   code?: number;
@@ -10,7 +12,7 @@ export interface Answer {
 
 export class FakeNode implements NodeIo {
   files: Record<string, string> = {};
-  /** By `port/path`; what is not there refuses the connection. */
+  /** By `address:port/path`; what is not there refuses the connection. */
   http: Record<string, string | number> = {};
   /** By program with arguments; what is not there is not installed. */
   programs: Record<string, Answer | ((input: string) => Answer)> = {};
@@ -22,9 +24,9 @@ export class FakeNode implements NodeIo {
   private time = Date.UTC(2026, 0, 1);
   private sleepers: { at: number; wake: () => void }[] = [];
 
-  async httpGet(port: number, path: string): Promise<{ status: number; body: string }> {
-    const answer = this.http[`${port}${path}`];
-    if (answer === undefined) throw new Error(`connect ECONNREFUSED 127.0.0.1:${port}`);
+  async httpGet({ address, port }: HostPort, path: string): Promise<{ status: number; body: string }> {
+    const answer = this.http[`${hostPort(address, port)}${path}`];
+    if (answer === undefined) throw new Error(`connect ECONNREFUSED ${hostPort(address, port)}`);
     return typeof answer === 'number' ? { status: answer, body: '' } : { status: 200, body: answer };
   }
 
@@ -125,8 +127,11 @@ async function settled(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise(resolve => setImmediate(resolve));
 }
 
-export const MAIN = { metrics: 10249, healthz: 10256 };
-export const WARM = { metrics: 10349, healthz: 10356 };
+/** As kube-proxy has them where nothing else is said. */
+export const MAIN: ProxyAddresses = {
+  metrics: { address: '127.0.0.1', port: 10249 },
+  healthz: { address: '127.0.0.1', port: 10256 },
+};
 
 export function metricsText(start: number, lastSync: number): string {
   return `# HELP process_start_time_seconds Start time.
@@ -138,9 +143,10 @@ kubeproxy_sync_full_proxy_rules_duration_seconds_count{ip_family="IPv4"} 1
 `;
 }
 
-/** A kube-proxy in `mode` on the node's main ports that has written its rules. */
-export function serve(node: FakeNode, mode: string, ports = MAIN, metrics = metricsText(1000, 1002.5)): void {
-  node.http[`${ports.metrics}/proxyMode`] = mode;
-  node.http[`${ports.metrics}/metrics`] = metrics;
-  node.http[`${ports.healthz}/healthz`] = '{}';
+/** A kube-proxy in `mode` at the node's main addresses that has written its rules. */
+export function serve(node: FakeNode, mode: string, at = MAIN, metrics = metricsText(1000, 1002.5)): void {
+  const [metricsAt, healthzAt] = [at.metrics, at.healthz].map(({ address, port }) => hostPort(address, port));
+  node.http[`${metricsAt}/proxyMode`] = mode;
+  node.http[`${metricsAt}/metrics`] = metrics;
+  node.http[`${healthzAt}/healthz`] = '{}';
 }

@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { HostPort } from '../../src/core/proxy-address.ts';
 import { nodeIo } from '../../src/watcher/io.ts';
 
 const io = nodeIo();
@@ -8,14 +9,14 @@ afterEach(() => {
   for (const server of open.splice(0)) server.closeAllConnections();
 });
 
-async function server(answer: boolean): Promise<number> {
+async function server(answer: boolean, host = '127.0.0.1'): Promise<HostPort> {
   const made = createServer((_, response) => {
     if (answer) response.writeHead(503).end('not yet');
   });
   open.push(made);
-  await new Promise<void>(resolve => made.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>(resolve => made.listen(0, host, resolve));
   const address = made.address();
-  return typeof address === 'object' && address ? address.port : 0;
+  return { address: host, port: typeof address === 'object' && address ? address.port : 0 };
 }
 
 describe('the real node', () => {
@@ -45,7 +46,8 @@ describe('the real node', () => {
     expect(await io.run('true', [], 'x'.repeat(1_000_000))).toMatchObject({ code: 0 });
   });
 
-  it('asks the loopback, and gives up in time', async () => {
+  it('asks the address it is given, and gives up in time', async () => {
+    expect(await io.httpGet(await server(true, '::1'), '/healthz', 1000)).toEqual({ status: 503, body: 'not yet' });
     expect(await io.httpGet(await server(true), '/healthz', 1000)).toEqual({ status: 503, body: 'not yet' });
     await expect(io.httpGet(await server(false), '/healthz', 30)).rejects.toThrow();
   });

@@ -3,10 +3,11 @@ import { describe, expect, it } from 'vitest';
 import type { Dial } from '../../src/core/node-io.ts';
 import type { ProbeTarget } from '../../src/core/observation.ts';
 import { ECHO_PORTS } from '../../src/core/probe-service.ts';
+import { WARM } from '../../src/core/proxy-address.ts';
 import { clusterDomain } from '../../src/watcher/dns.ts';
 import { echoText, type Place, probesOf, tryOnce } from '../../src/watcher/probes.ts';
 import { watch } from '../../src/watcher/watch.ts';
-import { FakeNode, MAIN, WARM } from './fake-node.ts';
+import { FakeNode, MAIN } from './fake-node.ts';
 
 const target = (id: string, address: string, more: Partial<ProbeTarget> = {}): ProbeTarget => ({
   id,
@@ -165,7 +166,7 @@ describe('the own Service', () => {
 
 async function watched(fake: FakeNode, place: Place, targets: ProbeTarget[], ms: number): Promise<FakeNode> {
   const abort = new AbortController();
-  const options = { ...place, targets: { version: 1 as const, targets }, mainPorts: MAIN, warmPorts: WARM };
+  const options = { ...place, targets: { version: 1 as const, targets }, main: MAIN, warm: WARM };
   const ended = watch(fake, { ...options, probeIntervalMs: 1000 }, abort.signal);
   await fake.pass(ms);
   abort.abort();
@@ -197,7 +198,7 @@ describe('the pod watcher', () => {
       return broken ? 'timeout' : { outcome: 'ok', answer: Buffer.from(me(first)) };
     };
     const abort = new AbortController();
-    const options = { ...POD, targets: { version: 1 as const, targets: [] }, mainPorts: MAIN, warmPorts: WARM };
+    const options = { ...POD, targets: { version: 1 as const, targets: [] }, main: MAIN, warm: WARM };
     const ended = watch(fake, { ...options, probeIntervalMs: 1000 }, abort.signal);
     await fake.pass(1500);
     up = true;

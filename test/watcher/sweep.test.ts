@@ -95,7 +95,7 @@ function restored(save: string, script: string): string {
   return `${head}*${table}\n${lines.join('\n')}COMMIT${tail.join('COMMIT')}`;
 }
 
-const OPTIONS: SweepOptions = { left: 'ipvs', now: 'iptables', drainSeconds: 30, waitSeconds: 60, servingPorts: MAIN };
+const OPTIONS: SweepOptions = { left: 'ipvs', now: 'iptables', drainSeconds: 30, waitSeconds: 60, serving: MAIN };
 const swept = (fake: FakeNode, options: Partial<SweepOptions> = {}) =>
   fake.finish(sweep(fake, { ...OPTIONS, ...options }, new AbortController().signal));
 /** Commands that change something, one for each line of those that take many. */
@@ -119,14 +119,14 @@ describe('before the new mode serves', () => {
     [
       'it has not synced since its start',
       fake => {
-        fake.http['10249/metrics'] = metricsText(2000, 1500);
+        fake.http['127.0.0.1:10249/metrics'] = metricsText(2000, 1500);
       },
       'IPv4 not synced',
     ],
     [
       'its metrics know of no sync',
       fake => {
-        fake.http['10249/metrics'] = 'process_start_time_seconds 5\n';
+        fake.http['127.0.0.1:10249/metrics'] = 'process_start_time_seconds 5\n';
       },
       'do not tell of a sync',
     ],

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ProbeTarget } from '../../src/core/observation.ts';
+import { WARM } from '../../src/core/proxy-address.ts';
 import { type WatchOptions, watch } from '../../src/watcher/watch.ts';
 import { IP_VS_CONN, IPTABLES_SAVE, NFT_JSON } from '../kernel/dumps.ts';
-import { FakeNode, MAIN, metricsText, serve, WARM } from './fake-node.ts';
+import { FakeNode, MAIN, metricsText, serve } from './fake-node.ts';
 
 const target = (name: string, address: string): ProbeTarget => ({
   id: `shop/${name}:80/TCP`,
@@ -47,8 +48,8 @@ async function watched(fake: FakeNode, ms: number, options: Partial<WatchOptions
       vantage: 'host',
       addresses: ['10.0.0.1'],
       targets,
-      mainPorts: MAIN,
-      warmPorts: WARM,
+      main: MAIN,
+      warm: WARM,
       probeIntervalMs: 1000,
       ...options,
     },
@@ -109,7 +110,7 @@ describe('the watcher on the host network', () => {
   it('prints a change at the next look, with the length of the last full sync', async () => {
     const fake = node();
     fake.programs['ipset list -n'] = () => {
-      fake.http['10249/metrics'] = metricsText(1000, 1100)
+      fake.http['127.0.0.1:10249/metrics'] = metricsText(1000, 1100)
         .replace('_sum{ip_family="IPv4"} 0.5', '_sum{ip_family="IPv4"} 2')
         .replace('_count{ip_family="IPv4"} 1', '_count{ip_family="IPv4"} 3');
       return {};
@@ -256,7 +257,7 @@ describe('what the watcher cannot do', () => {
   it('tells a kernel without conntrack counters, and metrics that are none', async () => {
     const fake = node();
     delete fake.files['/proc/net/stat/nf_conntrack'];
-    fake.http['10249/metrics'] = '<html>';
+    fake.http['127.0.0.1:10249/metrics'] = '<html>';
     await watched(fake, 100);
     expect(fake.of('conntrack')).toMatchObject([{ count: 120, drop: null, earlyDrop: null, insertFailed: null }]);
     expect(

@@ -2,7 +2,9 @@
 import type { KubeObject } from '../../core/cluster.ts';
 import type { Originals } from '../../core/driver.ts';
 import type { Mode } from '../../core/mode.ts';
-import { LABEL_MODE, LABEL_PART, LABEL_RUN, PARTS, SHADOW_NAME, WARM_PORTS } from '../../core/names.ts';
+import { LABEL_MODE, LABEL_PART, LABEL_RUN, PARTS, SHADOW_NAME } from '../../core/names.ts';
+import { WARM } from '../../core/proxy-address.ts';
+import { hostPort } from '../../core/service-port.ts';
 import { type ConfigEdit, editConfig } from '../config-text.ts';
 
 const SHADOW_PATH = '/proxyctl/shadow';
@@ -46,8 +48,8 @@ export function modeConfigMap(run: string, originals: Originals, mode: Mode, edi
   const original = originals.configMap;
   const config = editConfig(String(original.data[originals.configKey]), edits);
   const warm = editConfig(config, [
-    { path: ['metricsBindAddress'], value: `127.0.0.1:${WARM_PORTS.metrics}` },
-    { path: ['healthzBindAddress'], value: `127.0.0.1:${WARM_PORTS.healthz}` },
+    { path: ['metricsBindAddress'], value: hostPort(WARM.metrics.address, WARM.metrics.port) },
+    { path: ['healthzBindAddress'], value: hostPort(WARM.healthz.address, WARM.healthz.port) },
   ]);
   return {
     apiVersion: 'v1',
