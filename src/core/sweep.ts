@@ -1,12 +1,13 @@
 import type { Mode } from './mode.ts';
 
 /**
- * Whether a flip leaves something behind that kube-proxy itself does not remove, or not well: between iptables and ipvs it
- * removes nothing; leaving ipvs for nftables it cuts ipvs connections at its start, and IPv6 ipsets stay. Source: kube-proxy
- * 1.36 `platformCleanup`.
+ * Whether what a mode leaves behind is not kube-proxy's own to remove, or not well: between iptables and ipvs it removes nothing;
+ * leaving ipvs for nftables it cuts ipvs connections at its start, and IPv6 ipsets stay; leaving iptables for nftables all chains
+ * stay where a rule of somebody else needs one of them, as a CNI's jump to KUBE-MARK-MASQ does: they go in one transaction or
+ * not at all. Source: kube-proxy 1.36 `platformCleanup`.
  */
-export function needsSweep(from: Mode, to: Mode): boolean {
-  return from === 'ipvs' || (from === 'iptables' && to === 'ipvs');
+export function needsSweep(from: Mode): boolean {
+  return from !== 'nftables';
 }
 
 /**

@@ -37,7 +37,7 @@ export async function flipNode(given: Flip): Promise<void> {
     throw error;
   }
   const alone = sharesChains(node.from, node.to);
-  const early = needsSweep(node.from, node.to) && !alone ? await sweepBehind(flip) : undefined;
+  const early = needsSweep(node.from) && !alone ? await sweepBehind(flip) : undefined;
   const released = run.clock.monotonic();
   try {
     await step(flip, 'release', () => driver.release(run, node));

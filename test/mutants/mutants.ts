@@ -74,8 +74,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'never sweep ahead',
     file: FLIP,
-    find: 'needsSweep(node.from, node.to) && !alone ?',
-    replace: 'needsSweep(node.from, node.to) && alone ?',
+    find: 'needsSweep(node.from) && !alone ?',
+    replace: 'needsSweep(node.from) && alone ?',
     why: 'ipvs stays behind on the way to nftables',
   },
   {
