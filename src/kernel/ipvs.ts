@@ -79,20 +79,28 @@ export function ticksPerSecond(servers: readonly VirtualServer[], saved: string)
   return undefined;
 }
 
-/** How many connections /proc/net/ip_vs_conn lists, and how many TCP ones are established at each virtual server (by key). */
-export function parseIpVsConnections(text: string): { total: number; established: Map<string, number> } {
-  const established = new Map<string, number>();
+/** How many TCP connections each virtual server has, by its key. */
+type Counts = Map<string, number>;
+
+/** One side has ended them. */
+const CLOSING: readonly (string | undefined)[] = ['FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK'];
+
+/** What /proc/net/ip_vs_conn lists: how many connections in all, and of the TCP ones those that live. */
+export function parseIpVsConnections(text: string): { total: number; established: Counts; closing: Counts } {
+  const established: Counts = new Map();
+  const closing: Counts = new Map();
   let total = 0;
   for (const line of text.split('\n')) {
     const [protocol, , , address, port, , , state] = line.split(/\s+/);
     if (protocol === undefined || address === undefined || !/^(TCP|UDP|SCTP)$/.test(protocol)) continue;
     total++;
-    if (state !== 'ESTABLISHED') continue;
+    const counts = state === 'ESTABLISHED' ? established : CLOSING.includes(state) ? closing : undefined;
+    if (!counts) continue;
     const host = address.includes(':') ? address.replace(/[[\]]/g, '') : dotted(address);
     const key = servicePort(host, Number.parseInt(port ?? '', 16), protocol);
-    established.set(key, (established.get(key) ?? 0) + 1);
+    counts.set(key, (counts.get(key) ?? 0) + 1);
   }
-  return { total, established };
+  return { total, established, closing };
 }
 
 /** Addresses in the output of `ip -o addr show dev DEVICE`, in their shortest form. Throws on one that was cut off. */

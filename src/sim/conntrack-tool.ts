@@ -13,7 +13,8 @@ export function conntrackTool(
 ): Result {
   if (args.includes('--version')) return done('conntrack v1.4.7 (conntrack-tools)\n');
   const option = (name: string) => args[args.indexOf(name) + 1] ?? '';
-  if (args.includes('-L')) return done(option('-f') === 'ipv6' ? '' : connections.map(line).join(''));
+  if (args.includes('-L'))
+    return done(option('-f') === 'ipv6' || option('--state') !== 'ESTABLISHED' ? '' : connections.map(line).join(''));
   if (args.includes('-R')) {
     for (const command of input.split('\n').filter(Boolean)) conntrackTool(kernel, command.split(' '), '', connections);
     return done();

@@ -22,9 +22,18 @@ const MOST_READ = 200_000;
 /** The first that takes many entries from one file. */
 const CONNTRACK_NEEDS = [1, 4, 7] as const;
 const TIMEOUT_SECONDS = 86_400;
+/** The same of a connection that one side has ended; any packet of it sets the kernel's own. */
+const CLOSING_SECONDS = 3_600;
+
+/** Of these there is data to come: in the last three one side has ended, and the other may still send or wait for its answer. */
+const STATES = ['ESTABLISHED', 'FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK'] as const;
+type State = (typeof STATES)[number];
 
 /** A connection as conntrack lists it: the client's question, and the answer that ip_vs expects. */
 export interface Flow {
+  readonly state: State;
+  /** The connection's own mark; `0` without one. */
+  readonly mark: string;
   readonly family: 'ip' | 'ip6';
   readonly src: string;
   readonly sport: string;
@@ -36,15 +45,16 @@ export interface Flow {
   readonly replyDport: string;
 }
 
-/** Established TCP flows in the output of `conntrack -L -p tcp --state ESTABLISHED`. */
-export function parseFlows(text: string): Flow[] {
+/** The flows in the output of `conntrack -L -p tcp --state STATE`. */
+function parseFlows(text: string, state: State): Flow[] {
   const flows: Flow[] = [];
   for (const line of text.split('\n')) {
     const values = [...line.matchAll(/\b(src|dst|sport|dport)=(\S+)/g)].map(m => m[2] ?? '');
     const [src, dst, sport, dport, replySrc, replyDst, replySport, replyDport] = values;
     if (!src || !dst || !sport || !dport || !replySrc || !replyDst || !replySport || !replyDport) continue;
     const family = src.includes(':') ? 'ip6' : 'ip';
-    flows.push({ family, src, dst, sport, dport, replySrc, replyDst, replySport, replyDport });
+    const mark = / mark=(\d+)/.exec(line)?.[1] ?? '0';
+    flows.push({ state, mark, family, src, dst, sport, dport, replySrc, replyDst, replySport, replyDport });
   }
   return flows;
 }
@@ -72,8 +82,8 @@ export interface Adopted {
 export type Removal<S> = () => (servers: readonly S[]) => Promise<void>;
 
 /**
- * Removes TCP virtual servers group by group, and keeps their established connections. Throws when packets could not be held
- * back, before the group in question was touched. A mode that serves beside ipvs has taken all new connections: flows only
+ * Removes TCP virtual servers group by group, and keeps their established connections. Throws when connections cannot be
+ * listed or packets held back, before the group in question was touched. A mode that serves beside ipvs has taken all new connections: flows only
  * become fewer.
  */
 export async function adoptAround<S extends Server>(
@@ -151,7 +161,8 @@ async function moved<S extends Server>(
 /** Flows of which conntrack may still have the entry of ip_vs. */
 async function suspects(io: NodeIo, flows: readonly Flow[], servers: readonly Server[]): Promise<readonly Flow[]> {
   const entries = Number(await io.readFile('/proc/sys/net/netfilter/nf_conntrack_count'));
-  return flows.length * entries <= MOST_READ ? flows : flowsTo(io, servers);
+  if (flows.length * entries <= MOST_READ) return flows;
+  return flowsTo(io, servers, [...new Set(flows.map(flow => flow.state))]);
 }
 
 function keyOf({ address, port }: Server): string {
@@ -162,16 +173,22 @@ function serverOf({ dst, dport }: Flow): string {
   return `${dst} ${dport}`;
 }
 
-/** Established flows that ip_vs translates for these servers. */
-async function flowsTo(io: NodeIo, servers: readonly Server[]): Promise<Flow[]> {
+/** Flows that ip_vs translates for these servers. */
+async function flowsTo(io: NodeIo, servers: readonly Server[], states: readonly State[] = STATES): Promise<Flow[]> {
   const wanted = new Set(servers.map(keyOf));
   const flows: Flow[] = [];
   for (const family of ['ipv4', 'ipv6']) {
-    const listed = await run(io, 'conntrack', ['-L', '-f', family, '-p', 'tcp', '--state', 'ESTABLISHED']);
-    // A flow whose answer comes from the address itself is not translated by ip_vs.
-    flows.push(...parseFlows(listed).filter(flow => wanted.has(serverOf(flow)) && flow.replySrc !== flow.dst));
+    for (const state of states) {
+      const listed = await run(io, 'conntrack', ['-L', '-f', family, '-p', 'tcp', '--state', state]);
+      flows.push(...parseFlows(listed, state).filter(flow => wanted.has(serverOf(flow)) && isTranslated(flow)));
+    }
   }
   return flows;
+}
+
+/** Not where the answer comes from what was asked. Of a NodePort to a host-network pod of this node only the port differs. */
+function isTranslated({ dst, dport, replySrc, replySport }: Flow): boolean {
+  return replySrc !== dst || replySport !== dport;
 }
 
 /** Holds both directions of the flows back, before conntrack sees them, for HOLD_SECONDS at most. */
@@ -196,8 +213,10 @@ function heldTable(family: Flow['family'], all: readonly Flow[]): string {
 async function expired(io: NodeIo, flows: readonly Flow[]): Promise<void> {
   const end = io.now() + EXPIRE_MS;
   while (flows.length > 0 && io.now() < end) {
-    const { established } = parseIpVsConnections(await io.readFile('/proc/net/ip_vs_conn'));
-    if (!flows.some(flow => established.has(servicePort(flow.dst, Number(flow.dport), 'TCP')))) return;
+    const { established, closing } = parseIpVsConnections(await io.readFile('/proc/net/ip_vs_conn'));
+    const isThere = ({ state, dst, dport }: Flow) =>
+      (state === 'ESTABLISHED' ? established : closing).has(servicePort(dst, Number(dport), 'TCP'));
+    if (!flows.some(isThere)) return;
     await io.sleep(POLL_MS);
   }
 }
@@ -213,11 +232,12 @@ function tupleOf({ src, dst, sport, dport }: Flow): string {
 }
 
 function entryOf(flow: Flow): string {
-  const { src, sport, replySrc, replySport, replyDst, replyDport } = flow;
+  const { state, mark, src, sport, replySrc, replySport, replyDst, replyDport } = flow;
   const isMasqueraded = replyDst !== src || replyDport !== sport;
   const source = isMasqueraded ? ` --src-nat ${hostPort(replyDst, replyDport)}` : '';
-  const state = `--state ESTABLISHED -u SEEN_REPLY,ASSURED -t ${TIMEOUT_SECONDS}`;
-  return `-A ${tupleOf(flow)} --dst-nat ${hostPort(replySrc, replySport)}${source} ${state}`;
+  const timeout = state === 'ESTABLISHED' ? TIMEOUT_SECONDS : CLOSING_SECONDS;
+  const status = `--state ${state} -u SEEN_REPLY,ASSURED -t ${timeout}${mark === '0' ? '' : ` -m ${mark}`}`;
+  return `-A ${tupleOf(flow)} --dst-nat ${hostPort(replySrc, replySport)}${source} ${status}`;
 }
 
 async function run(io: NodeIo, program: string, args: string[], input?: string): Promise<string> {

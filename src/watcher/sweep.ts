@@ -138,20 +138,29 @@ class Sweeper {
     await remover.chains(left);
     const { virtualServers: servers } = left;
     const some = servers.length > 0;
-    const adopts = some && (await canAdopt(this.io));
-    if (some && !adopts && !this.drained) {
-      await this.drain(servers);
-      this.drained = true;
-      if (this.signal.aborted) return;
-    }
-    // kube-ipvs0 tells which virtual servers are kube-proxy's, so it outlives them.
-    const remove = () => (adopts ? this.adopted(remover, servers) : remover.virtualServers(servers));
-    const gone = !some || (await remove());
+    const gone = !some || (await this.servers(remover, servers));
+    if (this.signal.aborted) return;
+    // It tells which virtual servers are kube-proxy's, so it outlives them.
     if (left.device && gone) await remover.device();
     await remover.ipsets(left.ipsets);
   }
 
-  /** Whether all of them are gone. Their established connections live on in conntrack. */
+  /** Whether all of them are gone. */
+  private async servers(remover: Remover, servers: readonly VirtualServer[]): Promise<boolean> {
+    if (!this.drained && (await canAdopt(this.io))) {
+      try {
+        return await this.adopted(remover, servers);
+      } catch (error) {
+        // A kernel without nf_tables or conntrack's netlink. Those it threw at were not touched: they can end as elsewhere.
+        this.report.trouble('handing connections over', error);
+      }
+    }
+    if (!this.drained) await this.drain(servers);
+    this.drained = true;
+    return !this.signal.aborted && remover.virtualServers(servers);
+  }
+
+  /** Whether all of them are gone. Their connections live on in conntrack. Throws where they cannot be handed over. */
   private async adopted(remover: Remover, servers: readonly VirtualServer[]): Promise<boolean> {
     let gone = true;
     const removal = () => {

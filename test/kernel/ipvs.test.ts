@@ -181,4 +181,12 @@ describe('dumps of ipvs', () => {
     expect(total).toBe(3);
     expect([...established]).toEqual([['10.96.0.11:80/TCP', 1]]);
   });
+
+  it('count those that one side has ended apart, and the ended ones not', () => {
+    const list = ['FIN_WAIT   ', 'CLOSE_WAIT ', 'LAST_ACK   ', 'TIME_WAIT  ', 'CLOSE      '].map(state =>
+      IP_VS_CONN.split('\n')[1]?.replace('ESTABLISHED', state),
+    );
+    const { established, closing } = parseIpVsConnections(`${list.join('\n')}\n`);
+    expect([established.size, ...closing]).toEqual([0, ['10.96.0.11:80/TCP', 3]]);
+  });
 });

@@ -293,6 +293,11 @@ describe('established connections of ipvs', () => {
   const flow = (sport: number, from = '10.244.1.2') =>
     `tcp 6 299 ESTABLISHED src=10.244.1.2 dst=10.96.0.11 sport=${sport} dport=80 src=10.244.2.3 dst=${from} sport=8080 dport=${sport} [ASSURED] mark=0 use=1\n`;
   const LIST = 'conntrack -L -f ipv4 -p tcp --state ESTABLISHED';
+  const LISTS = ['ipv4', 'ipv6'].flatMap(family =>
+    ['ESTABLISHED', 'FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK'].map(
+      state => `conntrack -L -f ${family} -p tcp --state ${state}`,
+    ),
+  );
   /** What is done, in order: packets held back and let go are told by their script. */
   const order = (fake: FakeNode) =>
     fake.calls.flatMap(({ command, input }) => {
@@ -311,8 +316,8 @@ describe('established connections of ipvs', () => {
     Object.assign(fake.programs, {
       'conntrack --version': { stdout: `conntrack ${version} (conntrack-tools)\n` },
       'nft --version': {},
+      ...Object.fromEntries(LISTS.map(list => [list, {}])),
       [LIST]: { stdout: flows },
-      'conntrack -L -f ipv6 -p tcp --state ESTABLISHED': {},
       'conntrack -R /dev/stdin': {},
       'nft -f -': {},
     });
@@ -380,11 +385,75 @@ describe('established connections of ipvs', () => {
     expect(order(fake).at(-1)).toBe(LET_GO);
   });
 
-  it('stay as they are when they cannot be held back', async () => {
+  /** What conntrack is told to insert. */
+  const inserted = (fake: FakeNode) =>
+    fake.calls
+      .flatMap(({ command, input }) => (command.startsWith('conntrack -R') ? linesOf(input) : []))
+      .filter(line => line.startsWith('-A'));
+
+  it('are handed over where only the port is translated: a NodePort, to a pod on the host network', async () => {
+    const line = (sport: number, from: number) =>
+      `tcp 6 299 ESTABLISHED src=10.0.0.9 dst=192.168.7.2 sport=${sport} dport=30080 src=192.168.7.2 dst=10.0.0.9 sport=${from} dport=${sport} [ASSURED] mark=0 use=1\n`;
+    const fake = withTools(line(4000, 443) + line(4001, 30080));
+    expect(await swept(fake)).toBe(true);
+    expect(inserted(fake)).toEqual([
+      '-A -p tcp -s 10.0.0.9 -d 192.168.7.2 --sport 4000 --dport 30080 --dst-nat 192.168.7.2:443 --state ESTABLISHED -u SEEN_REPLY,ASSURED -t 86400',
+    ]);
+  });
+
+  it('are handed over when one side has ended them, in the state they are in', async () => {
+    const fake = withTools('');
+    const states = ['FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK'];
+    for (const [index, state] of states.entries())
+      fake.programs[LIST.replace('ESTABLISHED', state)] = { stdout: flow(4000 + index).replace('ESTABLISHED', state) };
+    expect(await swept(fake)).toBe(true);
+    expect(inserted(fake).map(line => /--sport (\d+).*--state (\S+).* -t (\d+)$/.exec(line)?.slice(1))).toEqual(
+      states.map((state, index) => [String(4000 + index), state, '3600']),
+    );
+  });
+
+  it('of which one side has ended are handed over only when ip_vs has forgotten them', async () => {
+    const fake = withTools('');
+    fake.programs[LIST.replace('ESTABLISHED', 'CLOSE_WAIT')] = {
+      stdout: flow(4000).replace('ESTABLISHED', 'CLOSE_WAIT'),
+    };
+    fake.files['/proc/net/ip_vs_conn'] = IP_VS_CONN.replace('ESTABLISHED', 'CLOSE_WAIT');
+    const sweeping = sweep(fake, OPTIONS, new AbortController().signal);
+    await fake.pass(500);
+    expect([order(fake).at(-1), inserted(fake)]).toEqual(['ipvsadm -D -t 10.96.0.11:80', []]);
+    fake.files['/proc/net/ip_vs_conn'] = IP_VS_CONN.split('\n')[0] ?? '';
+    expect(await fake.finish(sweeping)).toBe(true);
+    expect(inserted(fake)).toHaveLength(1);
+  });
+
+  it('keep their mark', async () => {
+    const fake = withTools(flow(4000).replace('mark=0', 'mark=16777216') + flow(4001).replace(' mark=0', ''));
+    expect(await swept(fake)).toBe(true);
+    expect(inserted(fake).map(line => line.slice(line.indexOf(' -t ')))).toEqual([
+      ' -t 86400 -m 16777216',
+      ' -t 86400',
+    ]);
+  });
+
+  it.each<[string, string, string]>([
+    ['nf_tables', 'nft -f -', 'Error: Could not process rule: Operation not supported'],
+    ["conntrack's netlink", LIST, 'conntrack v1.4.7 (conntrack-tools): Operation failed: invalid parameters'],
+  ])('are waited for on a kernel without %s, and then their virtual servers go', async (_what, program, stderr) => {
     const fake = withTools(flow(4000));
-    fake.programs['nft -f -'] = { code: 1, stderr: 'Error: syntax error' };
-    await expect(swept(fake)).rejects.toThrow('nft -f -');
+    fake.programs[program] = { code: 1, stderr };
+    fake.files['/proc/net/ip_vs_conn'] = IP_VS_CONN;
+    const sweeping = sweep(fake, OPTIONS, new AbortController().signal);
+    await fake.pass(10_000);
     expect(order(fake)).not.toContain('ipvsadm -D -t 10.96.0.11:80');
+    fake.files['/proc/net/ip_vs_conn'] = IP_VS_CONN.replace('ESTABLISHED', 'CLOSE');
+    expect(await fake.finish(sweeping)).toBe(true);
+    expect(order(fake)).toContain('ipvsadm -D -t 10.96.0.11:80');
+    expect(inserted(fake)).toEqual([]);
+    expect(fake.of('trouble')[0]).toMatchObject({
+      what: 'handing connections over',
+      error: expect.stringContaining(stderr),
+    });
+    expect(fake.of('sweep').find(line => line.phase === 'drained')?.detail).toContain('0 established');
   });
 });
 
