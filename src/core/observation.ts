@@ -144,6 +144,11 @@ export const Observation = z.discriminatedUnion('kind', [
     modes: z.partialRecord(z.enum(MODES), ModeRules),
     /** Connections that ip_vs tracks; 0 where ip_vs is not loaded. */
     ipvsConnections: z.number(),
+    /**
+     * Virtual servers of ip_vs that are no Service's, by their keys, and firewall marks that have one; at most 50 and how many
+     * more. Absent while that cannot be told: nobody says which mode serves, or its rules cannot be read.
+     */
+    foreignServers: z.array(z.string()).exactOptional(),
   }),
   /**
    * What a mode's rules in the kernel do, both families together: what changed since the look before. A look is one or more

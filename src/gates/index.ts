@@ -31,6 +31,7 @@ import { residue } from './residue.ts';
 import { serviceProbes } from './service-probes.ts';
 import { sessionAffinity } from './session-affinity.ts';
 import { sourceRanges } from './source-ranges.ts';
+import { virtualServers } from './virtual-servers.ts';
 import { wayBack } from './way-back.ts';
 import { workloads } from './workloads.ts';
 
@@ -63,6 +64,7 @@ export const GATES: readonly Gate[] = [
   kernelRules,
   serviceProbes,
   conntrack,
+  virtualServers,
   residue,
   readyEndpoints,
   workloads,

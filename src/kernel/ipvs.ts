@@ -58,6 +58,11 @@ export function parseIpVs(text: string): VirtualServer[] {
   return servers;
 }
 
+/** Virtual servers of /proc/net/ip_vs that stand for a firewall mark: the marks, as numbers of the C language. */
+export function parseFirewallMarks(text: string): string[] {
+  return [...text.matchAll(/^FWM\s+([0-9A-F]{8})\s/gm)].map(([, mark = '']) => `0x${mark.replace(/^0+(?=.)/, '')}`);
+}
+
 /** `0A60000B` or `[fd00:0000:...]`. */
 function plainAddress(text: string): string {
   return text.startsWith('[') ? shortAddress(text.slice(1, -1)) : dotted(text);

@@ -5,7 +5,7 @@ import { parseIpsetSave } from './ipset.ts';
 import { parseIptablesSave, type Tables } from './iptables.ts';
 import { type Backend, iptablesPath } from './iptables-path.ts';
 import { readIptables } from './iptables-rules.ts';
-import { parseAddresses, parseIpVs, type VirtualServer } from './ipvs.ts';
+import { parseAddresses, parseFirewallMarks, parseIpVs, type VirtualServer } from './ipvs.ts';
 import { ipvsPath } from './ipvs-path.ts';
 import { type IpvsParts, readIpvs } from './ipvs-rules.ts';
 import { type NftTable, parseNftTable } from './nftables.ts';
@@ -41,6 +41,8 @@ export interface Kernel {
   readonly iptables: ReadonlyMap<IptablesVariant, Tables>;
   readonly ipsets: readonly string[];
   readonly virtualServers: readonly VirtualServer[];
+  /** Firewall marks with virtual servers, which are never kube-proxy's. */
+  readonly firewallMarks: readonly string[];
   /** Addresses of kube-ipvs0; undefined without the device. */
   readonly addresses: ReadonlySet<string> | undefined;
   /** What ways are followed through. */
@@ -74,6 +76,7 @@ export function parseKernel(dumps: KernelDumps): Kernel {
     iptables: tables,
     ipsets: dumps.ipsets.split('\n').filter(name => name !== ''),
     virtualServers: servers,
+    firewallMarks: parseFirewallMarks(dumps.ipVs ?? ''),
     addresses,
     nft,
     ipvs,

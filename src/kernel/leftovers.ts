@@ -77,6 +77,12 @@ function isProxys(server: VirtualServer, current: Mode | undefined, kernel: Kern
   return !!rules?.has(virtualServerKey(server)) || !!rules?.has(nodePort(family, port, protocol));
 }
 
+/** Keys of the virtual servers that no Service has while `current` serves, and firewall marks that have one; folded. */
+export function foreignServers(current: Mode, kernel: Kernel): string[] {
+  const servers = kernel.virtualServers.filter(server => !isProxys(server, current, kernel)).map(virtualServerKey);
+  return foldNames([...servers, ...kernel.firewallMarks.map(mark => `firewall mark ${mark}`)]);
+}
+
 function leftInTable(
   left: 'iptables' | 'ipvs',
   current: Mode | undefined,

@@ -9,14 +9,14 @@ import { servicePort } from '../core/service-port.ts';
 import { OBSERVATION_VERSION } from '../core/vantage.ts';
 import { parseIpVsConnections } from '../kernel/ipvs.ts';
 import { type Kernel, parseKernel, pathOf } from '../kernel/kernel.ts';
-import { tracesOf } from '../kernel/leftovers.ts';
+import { foreignServers, tracesOf } from '../kernel/leftovers.ts';
 import { countServicePorts } from '../kernel/reading.ts';
 import { Collector, readableModes, readIfThere } from './collect.ts';
 import { lookAtConntrack } from './conntrack.ts';
 import { every, Nudge, type Pace } from './pace.ts';
 import { echoOwn, type ProberOptions, prober } from './prober.ts';
 import { lookAtProxy, proxyMode, SyncSeconds } from './proxy.ts';
-import { type NewObservation, Report } from './report.ts';
+import { Report } from './report.ts';
 import { RulesLog } from './rules-log.ts';
 
 /** From `host` kube-proxy, kernel and connection tracking are looked at; from both, the targets are dialled. */
@@ -28,6 +28,8 @@ export interface WatchOptions extends ProberOptions {
   /** Between the starts of two looks; 1000. */
   readonly intervalMs?: number;
 }
+
+type NewKernelSample = Omit<KernelSample, 't'>;
 
 /** Of one processor, for each loop. */
 const CPU_SHARE = 0.08;
@@ -130,8 +132,9 @@ function kernelWatch(io: NodeIo, options: WatchOptions, report: Report): () => P
     }
     const connections = await readIfThere(io, '/proc/net/ip_vs_conn');
     const ipvsConnections = connections === undefined ? 0 : parseIpVsConnections(connections).total;
-    const sample: NewObservation = { kind: 'kernel', modes, ipvsConnections };
-    report.printChanged('kernel', sample, stateOf(modes, ipvsConnections));
+    const foreign = current && modes[current] ? { foreignServers: foreignServers(current, kernel) } : {};
+    const sample: NewKernelSample = { kind: 'kernel', modes, ipvsConnections, ...foreign };
+    report.printChanged('kernel', sample, stateOf(sample));
   };
 }
 
@@ -160,7 +163,7 @@ function rulesOf(
   return present ? { ...found, missing: targets.filter(t => !rules.has(t.key)).map(t => t.id) } : found;
 }
 
-function stateOf(modes: KernelSample['modes'], ipvsConnections: number): string {
+function stateOf({ modes, ipvsConnections, foreignServers: foreign }: NewKernelSample): string {
   return JSON.stringify([
     MODES.map(mode => {
       const rules = modes[mode];
@@ -169,5 +172,6 @@ function stateOf(modes: KernelSample['modes'], ipvsConnections: number): string 
     }),
     // Single connections come and go all the time.
     ipvsConnections > 0,
+    foreign,
   ]);
 }

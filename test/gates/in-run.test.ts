@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Gate, Look } from '../../src/core/gate.ts';
 import { configuredGates } from '../../src/core/gate-settings.ts';
+import type { Mode } from '../../src/core/mode.ts';
 import { emptyView } from '../../src/core/node-view.ts';
 import { Playbook } from '../../src/core/playbook.ts';
 import { conntrack } from '../../src/gates/conntrack.ts';
@@ -10,14 +11,15 @@ import { GATES } from '../../src/gates/index.ts';
 import { kernelRules } from '../../src/gates/kernel-rules.ts';
 import { residue } from '../../src/gates/residue.ts';
 import { serviceProbes } from '../../src/gates/service-probes.ts';
-import { ASKED, inFlip, look, NOW, proxySample, seen, view } from './looks.ts';
+import { virtualServers } from '../../src/gates/virtual-servers.ts';
+import { ASKED, inFlip, kernelSample, look, NOW, proxySample, seen, view } from './looks.ts';
 import { table } from './table.ts';
 
 const old = new Date((ASKED - 5) * 1000).toISOString();
 const main = (over: Parameters<typeof proxySample>[0]) => seen({ proxy: { main: proxySample(over) } });
 
 describe('a view that cannot carry a verdict never passes', () => {
-  const fromViews = [effectiveMode, convergence, kernelRules, serviceProbes, conntrack, residue];
+  const fromViews = [effectiveMode, convergence, kernelRules, serviceProbes, conntrack, residue, virtualServers];
   const dead = { host: NOW - 20_000, pod: NOW - 20_000 };
   const inRun = (gate: Gate) => gate.moments.filter(moment => moment !== 'preflight');
   test.each(fromViews.flatMap(gate => inRun(gate).map(moment => ({ gate, moment, id: gate.id }))))(
@@ -41,6 +43,38 @@ describe('a view that cannot carry a verdict never passes', () => {
     );
     expect(new Set(verdicts)).toEqual(new Set(['inconclusive']));
   });
+});
+
+describe('virtual-servers', () => {
+  const names = ['192.168.7.99:6443/TCP', '[fd00::99]:6443/TCP', 'firewall mark 0x1'];
+  const holds = (foreignServers: string[], to: Mode, excludeCIDRs: string[] = []): Look => ({
+    ...seen({ kernel: kernelSample({ foreignServers }) }, { to }, 'before-node'),
+    proxyConfig: { ipvs: { excludeCIDRs } },
+  });
+  table(virtualServers, [
+    ['before a run', look('preflight'), 'pass'],
+    ['none', holds([], 'nftables'), 'pass'],
+    [
+      'not known',
+      seen({ kernel: kernelSample() }, { to: 'nftables' }, 'before-node'),
+      'inconclusive',
+      /not known yet whose/,
+    ],
+    [
+      'to nftables, whatever is excluded',
+      holds(names, 'nftables', ['192.168.7.0/24', 'fd00::/64']),
+      'fail',
+      /^error node n1 kube-proxy in nftables removes 3 virtual servers of somebody else at each of its starts: 192\.168\.7\.99:6443\/TCP, \[fd00::99\]:6443\/TCP, firewall mark 0x1$/,
+    ],
+    ['to iptables', holds(names, 'iptables'), 'pass'],
+    ['to ipvs, excluded', holds(names, 'ipvs', ['192.168.7.0/24', 'fd00::/64']), 'pass'],
+    [
+      'to ipvs, one not excluded',
+      holds(names, 'ipvs', ['192.168.7.0/24']),
+      'fail',
+      /removes 1 virtual server of somebody else unless ipvs\.excludeCIDRs has their addresses: \[fd00::99\]:6443\/TCP$/,
+    ],
+  ]);
 });
 
 describe('effective-mode', () => {

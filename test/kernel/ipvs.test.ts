@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { parseIpsetSave } from '../../src/kernel/ipset.ts';
-import { parseAddresses, parseIpVs, parseIpVsConnections, ticksPerSecond } from '../../src/kernel/ipvs.ts';
+import {
+  parseAddresses,
+  parseFirewallMarks,
+  parseIpVs,
+  parseIpVsConnections,
+  ticksPerSecond,
+} from '../../src/kernel/ipvs.ts';
 import { type KernelDumps, parseKernel } from '../../src/kernel/kernel.ts';
 import { IP_VS, IP_VS_CONN, IPSET_SAVE, IPVS_DUMPS, IPVS_SAVE, KUBE_IPVS0, sortedRules } from './dumps.ts';
 
@@ -174,6 +180,11 @@ describe('dumps of ipvs', () => {
     expect(ticksPerSecond(parseIpVs(IP_VS), '-A -t 10.96.0.11:80 -s rr -p 10800\n')).toBeUndefined();
     const v6 = 'TCP  [fd00:0010:0096:0000:0000:0000:0000:000b]:0050 rr persistent 1000 FFFFFFFF\n';
     expect(ticksPerSecond(parseIpVs(v6), '-A -t [fd00:10:96::b]:80 -s rr -p 10\n')).toBe(100);
+  });
+
+  it('may stand for firewall marks', () => {
+    expect(parseFirewallMarks(IP_VS)).toEqual(['0x1']);
+    expect(parseFirewallMarks('FWM  00001F00 wlc\n')).toEqual(['0x1F00']);
   });
 
   it('count connections, and the established ones by virtual server', () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ProbeTarget } from '../../src/core/observation.ts';
 import { WARM } from '../../src/core/proxy-address.ts';
 import { type WatchOptions, watch } from '../../src/watcher/watch.ts';
-import { IP_VS_CONN, IPTABLES_SAVE, NFT_JSON } from '../kernel/dumps.ts';
+import { IP_VS, IP_VS_CONN, IPTABLES_SAVE, NFT_JSON } from '../kernel/dumps.ts';
 import { FakeNode, MAIN, metricsText, serve } from './fake-node.ts';
 
 const target = (name: string, address: string): ProbeTarget => ({
@@ -125,7 +125,7 @@ describe('the watcher on the host network', () => {
 
   it('goes by the warm kube-proxy between two main ones, and after it while nothing answers', async () => {
     const fake = node();
-    const looks = [{ '10349/proxyMode': 'nftables' }, {}];
+    const looks = [{ '127.0.0.1:10349/proxyMode': 'nftables' }, {}];
     fake.programs['ipset list -n'] = () => {
       fake.http = looks.shift() ?? {};
       return {};
@@ -154,6 +154,19 @@ describe('the watcher on the host network', () => {
         .filter(line => line.slot === 'main')
         .at(-1),
     ).toMatchObject({ up: false, mode: null });
+  });
+
+  it('names virtual servers that no Service has, once it is known which mode serves', async () => {
+    const fake = node();
+    // This node's rules are of IPv4 alone.
+    fake.files['/proc/net/ip_vs'] = IP_VS.replace(/^UDP .*\n.*\n/m, '');
+    await watched(fake, 10);
+    // What has a Service's address or NodePort, though without kube-ipvs0, is what ipvs mode left.
+    expect(fake.of('kernel')[0]?.foreignServers).toEqual(['192.168.7.99:6443/TCP', 'firewall mark 0x1']);
+    const silent = node();
+    silent.http = {};
+    await watched(silent, 10);
+    expect(silent.of('kernel')[0]).not.toHaveProperty('foreignServers');
   });
 
   it('counts the connections of ip_vs', async () => {
