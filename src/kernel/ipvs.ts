@@ -101,11 +101,26 @@ export function parseIpVsConnections(text: string): { total: number; established
     total++;
     const counts = state === 'ESTABLISHED' ? established : CLOSING.includes(state) ? closing : undefined;
     if (!counts) continue;
-    const host = address.includes(':') ? address.replace(/[[\]]/g, '') : dotted(address);
-    const key = servicePort(host, Number.parseInt(port ?? '', 16), protocol);
+    const key = servicePort(hostOf(address), Number.parseInt(port ?? '', 16), protocol);
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return { total, established, closing };
+}
+
+/** The TCP connections that /proc/net/ip_vs_conn lists, each as client, its port, virtual address and port, by spaces. */
+export function ipVsClients(text: string): Set<string> {
+  const clients = new Set<string>();
+  for (const line of text.split('\n')) {
+    const [protocol, client = '', clientPort = '', address = '', port = ''] = line.split(/\s+/);
+    if (protocol !== 'TCP') continue;
+    const [from, to] = [clientPort, port].map(hex => Number.parseInt(hex, 16));
+    clients.add(`${hostOf(client)} ${from} ${hostOf(address)} ${to}`);
+  }
+  return clients;
+}
+
+function hostOf(address: string): string {
+  return address.includes(':') ? shortAddress(address.replace(/[[\]]/g, '')) : dotted(address);
 }
 
 /** Addresses in the output of `ip -o addr show dev DEVICE`, in their shortest form. Throws on one that was cut off. */

@@ -9,7 +9,7 @@
 import { atLeast } from '../core/mode.ts';
 import type { NodeIo, Prepared, ProgramResult } from '../core/node-io.ts';
 import { hostPort, servicePort } from '../core/service-port.ts';
-import { parseIpVsConnections } from '../kernel/ipvs.ts';
+import { ipVsClients, parseIpVsConnections } from '../kernel/ipvs.ts';
 
 const TABLE = 'proxyctl-adopt';
 const HOLD_SECONDS = 10;
@@ -83,23 +83,28 @@ export type Removal<S> = () => (servers: readonly S[]) => Promise<void>;
 
 /**
  * Removes TCP virtual servers group by group, and keeps their established connections. Throws when connections cannot be
- * listed or packets held back, before the group in question was touched. A mode that serves beside ipvs has taken all new connections: flows only
- * become fewer.
+ * listed or packets held back, before the group in question was touched. A mode that serves beside ipvs has taken all new
+ * connections: flows only become fewer.
  */
 export async function adoptAround<S extends Server>(
   io: NodeIo,
   servers: readonly S[],
   removal: Removal<S>,
 ): Promise<Adopted> {
-  const flows = Map.groupBy(await flowsTo(io, servers), serverOf);
+  // conntrack lists those that the other mode translates in the same words.
+  const own = ipVsClients(await io.readFile('/proc/net/ip_vs_conn'));
+  const through = (await flowsTo(io, servers)).filter(({ src, sport, dst, dport }) =>
+    own.has(`${src} ${sport} ${dst} ${dport}`),
+  );
+  const flows = Map.groupBy(through, serverOf);
   const flowsOf = (server: S) => flows.get(keyOf(server)) ?? [];
   const idle = servers.filter(server => flowsOf(server).length === 0);
   if (idle.length > 0) await removal()(idle);
   const adopted = { flows: 0, troubles: [] as unknown[] };
   for (const group of grouped(servers, server => flowsOf(server).length)) {
-    const own = group.flatMap(flowsOf);
-    const troubles = await adopt(io, own, group, removal);
-    if (troubles.length === 0) adopted.flows += own.length;
+    const held = group.flatMap(flowsOf);
+    const troubles = await adopt(io, held, group, removal);
+    if (troubles.length === 0) adopted.flows += held.length;
     adopted.troubles.push(...troubles);
   }
   return adopted;
@@ -173,7 +178,7 @@ function serverOf({ dst, dport }: Flow): string {
   return `${dst} ${dport}`;
 }
 
-/** Flows that ip_vs translates for these servers. */
+/** Flows to these servers that are translated. */
 async function flowsTo(io: NodeIo, servers: readonly Server[], states: readonly State[] = STATES): Promise<Flow[]> {
   const wanted = new Set(servers.map(keyOf));
   const flows: Flow[] = [];

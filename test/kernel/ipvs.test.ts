@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { parseIpsetSave } from '../../src/kernel/ipset.ts';
 import {
+  ipVsClients,
   parseAddresses,
   parseFirewallMarks,
   parseIpVs,
@@ -191,6 +192,15 @@ describe('dumps of ipvs', () => {
     const { total, established } = parseIpVsConnections(IP_VS_CONN);
     expect(total).toBe(3);
     expect([...established]).toEqual([['10.96.0.11:80/TCP', 1]]);
+  });
+
+  it('name the clients of TCP connections, whatever their state, in the shortest form', () => {
+    const six = 'TCP [fd00:0010:0244:0000:0000:0000:0000:0001] 9C40 [fd00:0010:0096:0000:0000:0000:0000:000b] 0050 x\n';
+    expect([...ipVsClients(IP_VS_CONN + six)]).toEqual([
+      '10.244.1.5 54434 10.96.0.11 80',
+      '10.244.1.5 54435 10.96.0.11 80',
+      'fd00:10:244::1 40000 fd00:10:96::b 80',
+    ]);
   });
 
   it('count those that one side has ended apart, and the ended ones not', () => {

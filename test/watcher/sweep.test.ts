@@ -310,9 +310,24 @@ describe('established connections of ipvs', () => {
   const LET_GO = 'delete table ip proxyctl-adopt';
   const HANDED = '10.244.2.3:8080 --state ESTABLISHED -u SEEN_REPLY,ASSURED -t 86400';
 
-  function withTools(flows: string, version = 'v1.4.7'): FakeNode {
+  const hex = (text: string) =>
+    text
+      .split('.')
+      .map(part => Number(part).toString(16).padStart(2, '0'))
+      .join('');
+  const port = (text: string) => Number(text).toString(16).padStart(4, '0');
+  /** How ip_vs lists flows of conntrack. */
+  const inIpVs = (flows: string, state = 'SYN_RECV') =>
+    [...flows.matchAll(/src=(\S+) dst=(\S+) sport=(\S+) dport=(\S+) src=(\S+) dst=\S+ sport=(\S+) /g)]
+      .map(([, src = '', dst = '', sport = '', dport = '', to = '', toPort = '']) =>
+        ['TCP', hex(src), port(sport), hex(dst), port(dport), hex(to), port(toPort), state, '899\n'].join(' '),
+      )
+      .join('');
+
+  /** `through`: those that ip_vs translates; it says of none that it must be waited for. */
+  function withTools(flows: string, version = 'v1.4.7', through = flows): FakeNode {
     const fake = nodeAfterIpvs();
-    fake.files['/proc/net/ip_vs_conn'] = IP_VS_CONN.split('\n')[0] ?? '';
+    fake.files['/proc/net/ip_vs_conn'] = inIpVs(through);
     Object.assign(fake.programs, {
       'conntrack --version': { stdout: `conntrack ${version} (conntrack-tools)\n` },
       'nft --version': {},
@@ -324,6 +339,12 @@ describe('established connections of ipvs', () => {
     fake.files['/proc/sys/net/netfilter/nf_conntrack_count'] = '300000\n';
     return fake;
   }
+
+  /** What conntrack is told to insert. */
+  const inserted = (fake: FakeNode) =>
+    fake.calls
+      .flatMap(({ command, input }) => (command.startsWith('conntrack -R') ? linesOf(input) : []))
+      .filter(line => line.startsWith('-A'));
 
   it('are held back while their virtual server goes, and handed over by one program', async () => {
     const fake = withTools(flow(4000) + flow(4001, '10.99.0.11'));
@@ -350,6 +371,13 @@ describe('established connections of ipvs', () => {
       `-A ${tuple(4001)} --dst-nat 10.244.2.3:8080 --src-nat 10.99.0.11:4001${HANDED.slice(HANDED.indexOf(' '))}`,
     ]);
     expect(fake.of('sweep').find(line => line.phase === 'adopted')?.detail).toContain('2 established');
+  });
+
+  it('are left alone where the mode that serves translates them, in the same words', async () => {
+    const fake = withTools(flow(4000) + flow(4001), undefined, flow(4001));
+    expect(await swept(fake)).toBe(true);
+    expect(inserted(fake).map(line => line.match(/--sport (\d+)/)?.[1])).toEqual(['4001']);
+    expect(fake.of('sweep').find(line => line.phase === 'adopted')?.detail).toContain('1 established');
   });
 
   it('are looked up only in a large table', async () => {
@@ -385,12 +413,6 @@ describe('established connections of ipvs', () => {
     expect(order(fake).at(-1)).toBe(LET_GO);
   });
 
-  /** What conntrack is told to insert. */
-  const inserted = (fake: FakeNode) =>
-    fake.calls
-      .flatMap(({ command, input }) => (command.startsWith('conntrack -R') ? linesOf(input) : []))
-      .filter(line => line.startsWith('-A'));
-
   it('are handed over where only the port is translated: a NodePort, to a pod on the host network', async () => {
     const line = (sport: number, from: number) =>
       `tcp 6 299 ESTABLISHED src=10.0.0.9 dst=192.168.7.2 sport=${sport} dport=30080 src=192.168.7.2 dst=10.0.0.9 sport=${from} dport=${sport} [ASSURED] mark=0 use=1\n`;
@@ -402,7 +424,7 @@ describe('established connections of ipvs', () => {
   });
 
   it('are handed over when one side has ended them, in the state they are in', async () => {
-    const fake = withTools('');
+    const fake = withTools('', undefined, flow(4000) + flow(4001) + flow(4002));
     const states = ['FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK'];
     for (const [index, state] of states.entries())
       fake.programs[LIST.replace('ESTABLISHED', state)] = { stdout: flow(4000 + index).replace('ESTABLISHED', state) };
@@ -417,7 +439,7 @@ describe('established connections of ipvs', () => {
     fake.programs[LIST.replace('ESTABLISHED', 'CLOSE_WAIT')] = {
       stdout: flow(4000).replace('ESTABLISHED', 'CLOSE_WAIT'),
     };
-    fake.files['/proc/net/ip_vs_conn'] = IP_VS_CONN.replace('ESTABLISHED', 'CLOSE_WAIT');
+    fake.files['/proc/net/ip_vs_conn'] = inIpVs(flow(4000), 'CLOSE_WAIT');
     const sweeping = sweep(fake, OPTIONS, new AbortController().signal);
     await fake.pass(500);
     expect([order(fake).at(-1), inserted(fake)]).toEqual(['ipvsadm -D -t 10.96.0.11:80', []]);
@@ -441,7 +463,7 @@ describe('established connections of ipvs', () => {
   ])('are waited for on a kernel without %s, and then their virtual servers go', async (_what, program, stderr) => {
     const fake = withTools(flow(4000));
     fake.programs[program] = { code: 1, stderr };
-    fake.files['/proc/net/ip_vs_conn'] = IP_VS_CONN;
+    fake.files['/proc/net/ip_vs_conn'] = inIpVs(flow(4000), 'ESTABLISHED');
     const sweeping = sweep(fake, OPTIONS, new AbortController().signal);
     await fake.pass(10_000);
     expect(order(fake)).not.toContain('ipvsadm -D -t 10.96.0.11:80');
