@@ -242,11 +242,11 @@ function driverOf(plan: Plan): Driver {
 
 /** The mode that each node of the run serves in by now, as its label and state say. */
 async function modesNow(cluster: Cluster, plan: Plan): Promise<Map<string, Mode>> {
-  const planned = new Map(plan.batches.flatMap(b => b.nodes.map(n => [n.name, n.from] as const)));
+  const planned = new Map(plan.batches.flatMap(b => b.nodes.map(n => [n.name, n] as const)));
   const modes = new Map<string, Mode>();
   for await (const node of cluster.list('Node')) {
-    const from = planned.get(node.metadata.name);
-    if (from === undefined) continue;
+    const { from, uid } = planned.get(node.metadata.name) ?? {};
+    if (from === undefined || uid !== node.metadata.uid) continue;
     const flipped = modeLabel(node) === plan.to && nodeState(node)?.step === 'done';
     modes.set(node.metadata.name, flipped ? plan.to : from);
   }

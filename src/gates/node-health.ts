@@ -50,7 +50,9 @@ export const nodeHealth = defineGate({
 
 function judgeNode(node: NodeNow, look: Look): Finding[] {
   const subject = `node ${node.name}`;
-  if (node.ready === undefined) return [{ level: 'error', subject, message: 'is gone' }];
+  // What was flipped and left since was well then.
+  if (node.ready === undefined)
+    return [{ level: look.moment === 'after-batch' ? 'warning' : 'error', subject, message: 'is gone' }];
   const findings: Finding[] = [];
   // At preflight a check of its own tells which nodes are not Ready.
   if (!node.ready && look.moment !== 'preflight') findings.push({ level: 'error', subject, message: 'is not Ready' });
@@ -86,7 +88,7 @@ async function one(look: Look, name: string): Promise<NodeNow> {
   return { name, ready: readiness(await look.cluster?.get({ kind: 'Node', name })), pods };
 }
 
-/** Every node of the run. Two lists are cheaper than two requests a node. */
+/** Every node that the run has flipped; the others are asked when their turn comes. Two lists are cheaper than two requests a node. */
 async function all(look: Look): Promise<NodeNow[]> {
   const pods = new Map<string, ProxyPodNow[]>();
   for await (const pod of look.cluster?.list('Pod', { namespace: namespaceOf(look) }) ?? []) {
@@ -95,7 +97,8 @@ async function all(look: Look): Promise<NodeNow[]> {
   }
   const ready = new Map<string, boolean>();
   for await (const node of look.cluster?.list('Node') ?? []) ready.set(node.metadata.name, isReady(node));
-  return [...look.expectedModes.keys()].map(name => ({ name, ready: ready.get(name), pods: pods.get(name) ?? [] }));
+  const flipped = [...look.expectedModes].flatMap(([name, mode]) => (mode === look.to ? [name] : []));
+  return flipped.map(name => ({ name, ready: ready.get(name), pods: pods.get(name) ?? [] }));
 }
 
 function namespaceOf(look: Look): string {

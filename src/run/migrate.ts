@@ -11,7 +11,8 @@ import { type Engine, Halt, type JudgeOptions, judgeUntilPassed, lookAt, Red, st
 import { callOff, flipNode, verifyNode } from './flip.ts';
 import { removeForcedChange } from './forced-change.ts';
 import { putBack } from './give-back.ts';
-import { doneEnding, newcomers } from './newcomers.ts';
+import { leaveOut, leaveOutLost, lossOf, lostInTurn } from './lost.ts';
+import { arrivals, doneEnding } from './newcomers.ts';
 import type { Flip } from './node-gates.ts';
 import { answerRed, GO_ON_OR_BACK } from './on-red.ts';
 import { nodesNow } from './open-nodes.ts';
@@ -42,12 +43,13 @@ export async function migrate(engine: Engine): Promise<Ending> {
         let flipped = false;
         for (const node of batch.nodes) {
           const following = order[order.indexOf(node.name) + 1];
-          if (await inTurn({ engine, watches, batch, planned: node, following })) flipped = true;
+          if ((await inTurn({ engine, watches, batch, planned: node, following })) === 'flipped') flipped = true;
         }
         // A later batch had begun when the run was left, so these gates were passed; now they would see its node in hand.
         const later = run.plan.batches.slice(run.plan.batches.indexOf(batch) + 1);
         const passed = later.some(b => b.nodes.some(n => labelled.has(n.name)));
         if (flipped || !passed) {
+          await leaveOutLost(engine);
           journal.append({ event: 'waiting', for: `the gates after ${batch.id}` });
           await judgeUntilPassed(engine, questions(engine, before));
         }
@@ -58,7 +60,7 @@ export async function migrate(engine: Engine): Promise<Ending> {
         return await answerRed(engine, error, batch.id);
       }
     }
-    return doneEnding(run, await newcomers(run));
+    return doneEnding(run, await arrivals(run));
   } catch (error) {
     if (error instanceof Halt) return { outcome: error.outcome, reason: error.message, next: GO_ON_OR_BACK };
     throw error;
@@ -115,35 +117,38 @@ interface Turn extends Rehearsing {
   readonly following: string | undefined;
 }
 
-/** A node of the plan, with its way back rehearsed where that is wanted; false when it was flipped before. */
-async function inTurn(turn: Turn): Promise<boolean> {
+type Came = 'flipped' | 'done before' | 'lost';
+
+/** A node of the plan, with its way back rehearsed where that is wanted. Throws a Halt when it is lost in its flip. */
+async function inTurn(turn: Turn): Promise<Came> {
   try {
     if (isRehearsed(turn)) {
-      await one({ ...turn, following: undefined });
+      if ((await one({ ...turn, following: undefined })) === 'lost') return 'lost';
       await rehearseWayBack(turn);
     }
     return await one(turn);
+  } catch (error) {
+    throw await lostInTurn(turn.engine, turn.planned, error);
   } finally {
     turn.watches.stop(turn.planned.name);
   }
 }
 
-/** Flips a node of the plan; false when that was done before. */
-async function one({ engine, watches, batch, planned, following }: Turn): Promise<boolean> {
+/** Flips a node of the plan, unless that was done before, or another machine bears its name. */
+async function one({ engine, watches, batch, planned, following }: Turn): Promise<Came> {
   const { run } = engine;
   await engine.pausePoint();
   stopPoint(engine);
   const object = await run.cluster.get({ kind: 'Node', name: planned.name });
-  if (!object || object.metadata.uid !== planned.uid) {
-    throw new Halt(
-      'halted',
-      `node ${planned.name} is gone or was made anew since the plan; roll back or finalize, then plan again`,
-    );
+  const loss = lossOf(planned, object);
+  if (!object || loss) {
+    leaveOut(engine, planned.name, loss ?? 'gone');
+    return 'lost';
   }
   const state = nodeState(object);
   if (isDone(object, run.plan.to)) {
     engine.expectedModes.set(planned.name, run.plan.to);
-    return false;
+    return 'done before';
   }
   const node: FlipNode = { name: planned.name, from: planned.from, to: run.plan.to, home: 'mode' };
   // A warm kube-proxy that was left may have written over the chains of the node's own, which is to be looked at as it was.
@@ -158,7 +163,7 @@ async function one({ engine, watches, batch, planned, following }: Turn): Promis
   const flip: Flip = { engine, node, batch: batch.id, watch, direction: 'forward', resumed, onReleased };
   if (handedOver && (await engine.driver.serves(run, node))) await verifyNode(flip);
   else await flipNode(flip);
-  return true;
+  return 'flipped';
 }
 
 /** Those of a batch, before it begins and after it. */

@@ -15,9 +15,13 @@ export interface Rehearsing {
   readonly planned: PlannedNode;
 }
 
-/** Whether the way back of this node is to be proven, and was not yet. One that was left half-way begins anew. */
-export function isRehearsed({ engine: { standing }, batch, planned }: Rehearsing): boolean {
-  return batch.rehearses === planned.name && standing.record.rehearsed === undefined;
+/**
+ * Whether the way back is to be proven in this node's turn, and was not yet: on the canary, or on the next node where that is lost.
+ * One that was left half-way begins anew.
+ */
+export function isRehearsed({ engine: { standing } }: Pick<Rehearsing, 'engine'>): boolean {
+  const { plan, rehearsed } = standing.record;
+  return rehearsed === undefined && plan.batches.some(batch => batch.rehearses !== undefined);
 }
 
 /** Brings the flipped node back and writes into the record that this works. Throws a Halt when it does not. */

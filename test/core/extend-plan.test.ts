@@ -55,6 +55,32 @@ describe('extendPlan', () => {
   });
 });
 
+describe('a node that was made anew', () => {
+  const other = makeNode('a', { uid: 'another', pods: { shop: 1, pay: 1 } });
+  const more = extendPlan(plan, makeInventory([other, b], services), sha256);
+
+  it('takes the place of the one that bore its name, and no other', () => {
+    expect(more.batches.map(batch => batch.nodes)).toEqual([
+      [{ name: 'a', uid: 'another', from: 'iptables', why: 'made anew since the plan was made' }],
+    ]);
+    expect(more.batches.map(batch => batch.services)).toEqual(plan.batches.map(batch => batch.services));
+    expect(more.fingerprint['node/a']).toContain('another');
+    expect(planIdOf(more, sha256)).toBe(more.id);
+    expect(continues(more, plan)).toBe(true);
+  });
+
+  it('waits while it cannot be flipped', () => {
+    for (const facts of [{ ready: false }, { mode: 'nftables' }, { mode: 'unknown' }] as const)
+      expect(extendPlan(plan, makeInventory([{ ...other, ...facts }, b], services), sha256)).toBe(plan);
+  });
+
+  it('does not stand in the way of those that join', () => {
+    const both = extendPlan(plan, makeInventory([other, b, makeNode('late', { pods: { pay: 1 } })], services), sha256);
+    expect(both.batches.map(batch => batch.nodes.map(node => node.uid))).toEqual([['another'], ['uid-late']]);
+    expect(both.batches[1]?.services).toEqual(['pay/api']);
+  });
+});
+
 it('rehearses no way back in further batches', () => {
   const rehearsing = { ...plan, playbook: { ...plan.playbook, rehearse: 'canary' as const } };
   const more = extendPlan(rehearsing, makeInventory([a, b, makeNode('late')], services), sha256);
@@ -69,5 +95,12 @@ describe('continues', () => {
     expect(continues(more, plan)).toBe(true);
     expect(continues(plan, more)).toBe(false);
     expect(continues(more, { ...plan, id: 'x', madeAt: '2026-01-02T03:04:06Z' })).toBe(false);
+    const renamed = plan.batches.map(batch => ({
+      ...batch,
+      nodes: batch.nodes.map(n => ({ ...n, name: 'x', uid: 'x' })),
+    }));
+    expect(continues({ ...more, batches: renamed }, plan)).toBe(false);
+    const fewer = plan.batches.map(batch => ({ ...batch, nodes: [] }));
+    expect(continues({ ...more, batches: fewer }, plan)).toBe(false);
   });
 });

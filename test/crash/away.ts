@@ -4,19 +4,12 @@ import { modeLabel } from '../../src/core/run-state.ts';
 import { objectsOf, truthOf } from '../scenarios/embedded-testbed.ts';
 import { differences } from '../scenarios/testbed.ts';
 import { type Bed, withBed } from './bed.ts';
-import { ends, when } from './script.ts';
+import { ends, planned, when } from './script.ts';
 import { expectMode } from './sweep.ts';
 
 const THREE = { mode: 'iptables', to: 'nftables', seed: 43, nodes: 3 } as const;
 /** Below one wait for watchers on a node that never starts them. */
 const SOON_MS = 240_000;
-
-/** The nodes of the plan, in its order. */
-function planned({ checker }: Bed): string[] {
-  const opened = checker.order.events.find(event => event.event === 'run-opened');
-  assert.ok(opened);
-  return opened.batches.flatMap(batch => batch.nodes);
-}
 
 function nth(bed: Bed, index: number): string {
   const name = planned(bed).at(index);

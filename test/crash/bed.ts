@@ -21,8 +21,8 @@ import '../../src/cluster/client.ts';
 import '../../src/cluster/inventory.ts';
 
 const URL = 'http://simulated.invalid';
-const PLAYBOOK = 'gates: { soak: 1s, settle: 3s, convergence: 25s, drain: 3s }\n';
-export const REHEARSING = `rehearse: canary\n${PLAYBOOK}`;
+export const SHORT = 'gates: { soak: 1s, settle: 3s, convergence: 25s, drain: 3s }\n';
+export const REHEARSING = `rehearse: canary\n${SHORT}`;
 const LIMIT_MS = 3_600_000;
 /** Pauses of watchers and the time that things take are those of a real cluster, only the boring ones are shorter. */
 const SPEED = { sleepFactor: 1, dialTimeout: 1000, proxyStart: 800, podStart: 400, podStop: 100, canary: 30_000 };
@@ -110,7 +110,7 @@ type Parts = Pick<Bed, 'sim' | 'time' | 'checker' | 'options' | 'random' | 'mach
 function bedOf(parts: Parts, folder: string): Bed {
   const { checker, options, machine } = parts;
   const playbook = join(folder, 'playbook.yaml');
-  writeFileSync(playbook, options.playbook ?? PLAYBOOK);
+  writeFileSync(playbook, options.playbook ?? SHORT);
   return {
     ...parts,
     process: (name, killAt) => new SimProcess(name, { listener: checker, machine }, killAt),

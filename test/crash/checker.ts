@@ -93,8 +93,11 @@ export class Checker implements Listener {
   private wayBackProven(batch: string): void {
     const latest = this.records().toSorted((a, b) => b.revision - a.revision)[0];
     const first = latest?.plan.batches[0];
-    if (first?.rehearses !== undefined && first.id !== batch && latest?.rehearsed === undefined)
-      this.violation(`I2: ${batch} began before the way back was proven on ${first.rehearses}`);
+    const canary = first?.nodes.find(node => node.name === first.rehearses);
+    // One that is lost rehearses nothing: the next node does.
+    if (!canary || this.sim.store.get('Node', undefined, canary.name)?.metadata.uid !== canary.uid) return;
+    if (first?.id !== batch && latest?.rehearsed === undefined)
+      this.violation(`I2: ${batch} began before the way back was proven on ${canary.name}`);
   }
 
   wrote(process: SimProcess, call: ApiCall, status: number): void {

@@ -1,6 +1,7 @@
 // What scenarios of one bed are written with.
 import assert from 'node:assert/strict';
 import type { Action, Bed } from './bed.ts';
+import { owner } from './virtual-time.ts';
 
 /** Runs a command to its end, which must be this one. Gives what it printed, on one line. */
 export async function ends(bed: Bed, action: Action, code: number, says = /./): Promise<string> {
@@ -11,14 +12,23 @@ export async function ends(bed: Bed, action: Action, code: number, says = /./): 
   return said;
 }
 
-/** Does it once, as soon as a node is in this step, or a phase of that name begins. */
-export function when(bed: Bed, what: string, act: (node: string) => void): void {
+/** Does it once, as soon as a node (this one, where it is given) is in this step, or a phase of that name begins. */
+export function when(bed: Bed, what: string, act: (node: string) => void, on?: string): void {
   let done = false;
   bed.checker.heard = event => {
     if (done) return;
     const step = event.event === 'step-intended' && event.step === what ? event.node : undefined;
     if (step === undefined && !(event.event === 'phase-started' && event.phase === what)) return;
+    if (on !== undefined && step !== on) return;
     done = true;
-    act(step ?? '');
+    // What it sets off goes on when the process that was heard has ended.
+    owner.run(undefined, () => act(step ?? ''));
   };
+}
+
+/** The nodes of the plan, in its order. */
+export function planned({ checker }: Bed): string[] {
+  const opened = checker.order.events.find(event => event.event === 'run-opened');
+  assert.ok(opened);
+  return opened.batches.flatMap(batch => batch.nodes);
 }

@@ -134,10 +134,24 @@ table(nodeHealth, [
     'after a batch',
     at('after-batch', [node('n1'), pod('n1'), node('n2', undefined, 'False'), pod('n2')], {
       n1: 'nftables',
-      n2: 'iptables',
+      n2: 'nftables',
     }),
     'fail',
     /^error node n2 is not Ready$/,
+  ],
+  [
+    'after a batch, another that is not flipped',
+    at('after-batch', [node('n1'), pod('n1'), node('n2', undefined, 'False'), pod('n2')], {
+      n1: 'nftables',
+      n2: 'iptables',
+    }),
+    'pass',
+  ],
+  [
+    'after a batch, one that was flipped is gone',
+    at('after-batch', [node('n2'), pod('n2')], { n1: 'nftables', n2: 'nftables' }),
+    'pass',
+    /^warning node n1 is gone$/,
   ],
   ['no cluster to ask', look('after-batch'), 'inconclusive', /no cluster to ask/],
   ['preflight', pre(nodeFacts('n1')), 'pass'],

@@ -9,6 +9,7 @@ const scenarios = {
   ...(await import('../crash/released.ts')),
   ...(await import('../crash/away.ts')),
   ...(await import('../crash/changed-daemonset.ts')),
+  ...(await import('../crash/left.ts')),
 };
 
 const EVERY = 40;

@@ -165,9 +165,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     id: 'any node of that name',
-    file: MIGRATE,
-    find: 'if (!object || object.metadata.uid !== planned.uid) {',
-    replace: 'if (!object) {',
+    file: 'src/run/lost.ts',
+    find: "object.metadata.uid === uid ? undefined : 'made anew'",
+    replace: 'object.metadata.uid === uid ? undefined : undefined',
     why: 'a machine that nobody planned for is flipped',
   },
   {
@@ -397,8 +397,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'no rehearsal',
     file: REHEARSE,
-    find: 'standing.record.rehearsed === undefined',
-    replace: 'standing.record.rehearsed !== undefined',
+    find: 'return rehearsed === undefined && ',
+    replace: 'return rehearsed !== undefined && ',
     why: 'every node is flipped before anybody knows whether it can go back',
   },
   {
