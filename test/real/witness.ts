@@ -1,7 +1,7 @@
 // The witness: /probe in client pods, which dials a Service over and over. It runs by itself in the pods, so that an API server
 // that is away neither ends it nor hides what it saw; what it wrote is fetched at the end.
 import type { Witness, Witnessed } from '../scenarios/testbed.ts';
-import { kubectl, nodeNames, sleep } from './shell.ts';
+import { eventually, kubectl, nodeNames, sleep } from './shell.ts';
 
 /** What one run of /probe says. */
 interface Probed {
@@ -198,6 +198,23 @@ async function restartsOfServers(): Promise<Map<string, number>> {
 }
 interface Restarted {
   containerStatuses?: { restartCount: number }[];
+}
+
+/** A kube-proxy on a slow node programs a new Service long after its pods are ready. */
+const REACHED_SECONDS = 300;
+
+/** Waits until every client reaches the Service over both protocols, all of its servers. */
+export async function reached(service = WEB): Promise<void> {
+  const address = await kubectl('-n', 'shop', 'get', 'service', service, '-o', 'jsonpath={.spec.clusterIP}');
+  for (const node of await nodeNames()) {
+    for (const args of [`${address}:80`, `${address}:81 -udp`]) {
+      await eventually(`${service} to be reached from ${node}`, REACHED_SECONDS, async () => {
+        const said = await execIn(clientPod(node), `/probe -target ${args} -for 3s -timeout 1s -every 100ms`);
+        const { new: tried, failed } = JSON.parse(said.trim().split('\n').at(-1) ?? '') as Probed;
+        return tried > 0 && failed === 0;
+      });
+    }
+  }
 }
 
 let witnesses = 0;

@@ -1,6 +1,6 @@
 // What the test cluster serves: one real workload that the witness dials, and teams with Services of every common kind.
 import { accountOf, apply, type KubeJson, kubectl, namespaceOf, nodeNames, TEST_IMAGE } from './shell.ts';
-import { clientPod, ELSEWHERE, serversOf } from './witness.ts';
+import { clientPod, ELSEWHERE, reached, serversOf } from './witness.ts';
 
 /** A team's namespace, which of the nodes its one pod is on (none: reached from nowhere), and how many Services it has. */
 const TEAMS = [
@@ -99,7 +99,7 @@ function slice(namespace: string, name: string, ports: readonly Port[], addresse
   };
 }
 
-/** Lays the workload out and waits until it runs. */
+/** Lays the workload out and waits until it runs, and every client reaches it. */
 export async function layOut(): Promise<void> {
   const nodes = await nodeNames();
   const nodeOf = (index: number) => nodes[index % nodes.length] ?? '';
@@ -113,6 +113,7 @@ export async function layOut(): Promise<void> {
   for (const name of ['shop', ...residents.map(r => r.name)])
     await kubectl('-n', name, 'wait', '--for=condition=Ready', 'pod', '--all', '--timeout=180s');
   await leadToServers();
+  await reached();
 }
 
 /** Makes the Services that have no pods of their own, with endpoints where the servers are now. */
