@@ -86,16 +86,24 @@ async function render(
 /** Shows what preflight finds, and refuses to begin (exit 20) when there are errors. */
 export async function checkFirst(io: CommandIo, cluster: Cluster, inventory: Inventory, plan: Plan): Promise<void> {
   const judgements = await judgePreflight(inventory, plan.to, plan.playbook, cluster);
-  if (judgements.every(j => j.findings.length === 0)) return;
-  const madeAt = new Date().toISOString();
-  const found = judgements.filter(j => j.findings.length > 0);
-  const report = preflightReport({ madeAt, cluster: inventory.cluster, to: plan.to, judgements });
-  io.err(preflightText({ ...report, gates: report.gates.filter(g => g.findings.length > 0) }, io.paint));
-  const failed = found.filter(j => j.verdict === 'fail');
+  showFindings(io, inventory, plan, judgements);
+  const failed = judgements.filter(j => j.verdict === 'fail');
   if (failed.length === 0) return;
   const ids = failed.map(j => j.gate).join(', ');
   throw new ProxyctlError(
     `preflight found errors (${ids}); nothing was changed; mend them or accept them in the playbook (preflight.accept)`,
     EXIT.findings,
   );
+}
+
+/** The report with the gates that found something; nothing where none did. */
+export function showFindings(
+  io: CommandIo,
+  { cluster }: Inventory,
+  { to }: Plan,
+  judgements: readonly Judgement[],
+): void {
+  if (judgements.every(j => j.findings.length === 0)) return;
+  const report = preflightReport({ madeAt: new Date().toISOString(), cluster, to, judgements });
+  io.err(preflightText({ ...report, gates: report.gates.filter(g => g.findings.length > 0) }, io.paint));
 }

@@ -25,11 +25,16 @@ function withLeaver(name: string, script: (bed: Bed) => Promise<void>, wishes = 
   });
 }
 
-/** Another machine under the same name, in the mode of the shared configuration; it is Ready with its kube-proxy at once. */
-function makeAnew({ sim, checker }: Bed, name: string): void {
-  sim.removeNode(name);
+/** It has no rules before its kube-proxy has written some. */
+function join({ sim, checker }: Bed, name: string): void {
   checker.rebooted(name);
   sim.addNode(name);
+}
+
+/** Another machine under the same name, in the mode of the shared configuration; it is Ready at once. */
+function makeAnew(bed: Bed, name: string): void {
+  bed.sim.removeNode(name);
+  join(bed, name);
 }
 
 function notes({ checker }: Bed): string {
@@ -141,3 +146,55 @@ export const canaryGone = () =>
     },
     'rehearse: canary\n',
   );
+
+/** Those who joined and cannot be flipped are left out and named; the run goes on, with those who can. */
+export const unfitNewcomers = () =>
+  withBed(FOUR, async bed => {
+    const { sim } = bed;
+    await halfDone(bed);
+    for (const name of ['old', 'young', 'other', 'fine']) join(bed, name);
+    await bed.sleep(20_000);
+    sim.store.mutate('Node', undefined, 'old', copy => {
+      copy.status.nodeInfo.kernelVersion = '3.10.0';
+    });
+    sim.store.mutate('Pod', 'kube-system', podOn(bed, 'other'), copy => {
+      copy.spec.containers[0].image = copy.spec.containers[0].image.replace(/\d+$/, '0');
+    });
+    sim.fault.nodeNotReady('young');
+    const said = await ends(bed, 'migrate', 0, /old: kernel-version: kernel 3\.10 is older/);
+    assert.match(said, /other: has no way back: runs image .*--one-way other/);
+    assert.match(said, /young: not Ready/);
+    assert.match(said, /1 node joined since the plan was made: batch-\d+: fine \(iptables\)/);
+    for (const { name } of sim.nodes) {
+      const left = ['old', 'young', 'other'].includes(name);
+      assert.equal(modeOf(bed, name), left ? 'iptables' : 'nftables', name);
+    }
+  });
+
+/** What preflight has against the cluster as it is by now keeps newcomers out, not the run from its end. */
+export const unfitCluster = () =>
+  withBed(FOUR, async bed => {
+    const { sim } = bed;
+    await halfDone(bed);
+    join(bed, 'late');
+    sim.store.mutate('DaemonSet', 'kube-system', 'kube-proxy', copy => {
+      copy.metadata.annotations = { ...copy.metadata.annotations, 'argocd.argoproj.io/tracking-id': 'x' };
+    });
+    await bed.sleep(20_000);
+    await ends(bed, 'migrate', 0, /late: ownership: daemonset kube-system\/kube-proxy: /);
+    for (const { name } of sim.nodes) assert.equal(modeOf(bed, name), name === 'late' ? 'iptables' : 'nftables', name);
+  });
+
+/** The canary is flipped, and the next node is called off. */
+async function halfDone(bed: Bed): Promise<void> {
+  const calm = bed.sim.fault.crashLoop('nftables', 'node-2');
+  await ends(bed, 'migrate', 21);
+  calm();
+}
+
+function podOn({ sim }: Bed, node: string): string {
+  const pod = sim.store
+    .list('Pod', 'kube-system')
+    .find(p => p.spec.nodeName === node && /^kube-proxy-/.test(p.metadata.name));
+  return pod?.metadata.name ?? '';
+}

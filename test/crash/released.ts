@@ -115,7 +115,7 @@ export const releaseRefused = () =>
       });
     });
     assert.equal(refused.code, 21, refused.said);
-    assert.match(refused.said, /was changed by somebody else/);
+    assert.match(refused.said, /by somebody else since the run began/);
     assert.equal(labelOf(bed, name), undefined);
     assert.ok(!isWarm(bed, name), 'the warm kube-proxy runs on beside the old one');
     assert.ok(was);
