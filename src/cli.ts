@@ -242,7 +242,8 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
       'after',
       `
 The mode is written into kube-proxy's own configuration, the nodes go back to its own DaemonSet, one by one and each by a
-plain restart in the same mode, and what proxyctl made is removed.
+plain restart in the same mode, and what proxyctl made is removed. It refuses, with nothing written, while a node serves in
+another mode or somebody else has changed kube-proxy's DaemonSet; once it has written, calling it again is the way on.
 
 Example:
   proxyctl finalize`,

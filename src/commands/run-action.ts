@@ -106,13 +106,17 @@ function closeWhenKilled({ kill, cluster }: RunOptions): void {
   });
 }
 
-function endingOf(error: unknown, { held, kill }: RunOptions, steering: Steering): Ending {
+function endingOf(error: unknown, { action, held, kill }: RunOptions, steering: Steering): Ending {
   if (held.lost.aborted)
     return { outcome: 'stopped', reason: reasonOf(held.lost.reason), next: "'proxyctl status' tells where it stands" };
-  if (error instanceof Halt) return { outcome: error.outcome, reason: error.message, next: GO_ON_OR_BACK };
-  if (error instanceof ProxyctlError && error.exitCode === EXIT.halted)
-    return { outcome: 'halted', reason: error.message, next: GO_ON_OR_BACK };
-  const next = "'proxyctl status' tells where it stands, 'proxyctl resume' goes on, 'proxyctl rollback' brings it back";
+  const ahead = "'proxyctl finalize' goes on, 'proxyctl status' tells where it stands";
+  const onward = action === 'finalize' ? ahead : GO_ON_OR_BACK;
+  if (error instanceof Halt) return { outcome: error.outcome, reason: error.message, next: onward };
+  const refused = error instanceof ProxyctlError && [EXIT.halted, EXIT.findings].some(code => code === error.exitCode);
+  if (refused) return { outcome: 'halted', reason: error.message, next: onward };
+  const either =
+    "'proxyctl status' tells where it stands, 'proxyctl resume' goes on, 'proxyctl rollback' brings it back";
+  const next = action === 'finalize' ? ahead : either;
   if (!kill.aborted) return { outcome: 'failed', reason: reasonOf(error), next };
   return { outcome: 'stopped', reason: `${reasonOf(kill.reason)}; in hand was: ${steering.state}`, next };
 }

@@ -34,6 +34,9 @@ import { type CommandIo, clusterLine } from './io.ts';
 
 declare const PROXYCTL_VERSION: string;
 
+/** What to do when finalize has waited in vain: undo may be over. */
+const ON = "see 'proxyctl status', then 'proxyctl finalize' goes on";
+
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
 /** Connects and says to whom, before anything else. */
@@ -182,7 +185,7 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     cluster: fencedCluster(cluster, held),
     clock,
     signal,
-    waitFor: waiter(journal, clock, signal),
+    waitFor: waiter(journal, clock, signal, options.action === 'finalize' ? ON : undefined),
   };
   const proxyConfig = configOf(record);
   const expectedModes = await modesNow(cluster, plan);

@@ -7,7 +7,8 @@ import { parseConfig } from '../drivers/config-text.ts';
 import { oneWayLines } from '../report/plan-text.ts';
 import { realClock } from '../run/clock.ts';
 import type { Engine } from '../run/engine.ts';
-import { finalize, rollback } from '../run/give-back.ts';
+import { finalize, refuseOtherModes } from '../run/finalize.ts';
+import { rollback } from '../run/give-back.ts';
 import { holding } from '../run/hold.ts';
 import type { Ending } from '../run/phase.ts';
 import { findRecord } from '../run/record.ts';
@@ -41,7 +42,8 @@ interface Undo {
 }
 
 /** What the action does. Throws when it must not begin. */
-function performOf({ action, options }: Undo, record: RunRecord, inventory: Inventory): Perform {
+async function performOf(undo: Undo, cluster: Cluster, record: RunRecord, inventory: Inventory): Promise<Perform> {
+  const { action, options } = undo;
   if (action === 'rollback') {
     const planned = nodesOf(record).map(n => n.name);
     if (options.node !== undefined && !planned.includes(options.node)) {
@@ -52,17 +54,9 @@ function performOf({ action, options }: Undo, record: RunRecord, inventory: Inve
     }
     return engine => rollback(engine, options.node);
   }
+  // A finalize that was left goes on, whatever its nodes serve in by now; under the Lease it looks again.
   const shared = parseConfig(inventory.proxy.configMap?.text ?? '').mode;
-  // A finalize that was left goes on: the node it had in hand may have no kube-proxy that could tell its mode.
-  const left = (mode: string) => shared === record.plan.to && mode === 'unknown';
-  const open = inventory.nodes.filter(
-    n => n.proxyPod && n.os === 'linux' && n.mode !== record.plan.to && !left(n.mode),
-  );
-  if (open.length > 0) {
-    const names = open.map(n => `${n.name} (${n.mode})`).join(', ');
-    const message = `not every node serves in mode ${record.plan.to}: ${names}; finalize would switch them with a gap; migrate them first`;
-    throw new ProxyctlError(message, EXIT.findings);
-  }
+  if (shared !== record.plan.to) await refuseOtherModes(cluster, record, inventory);
   return finalize;
 }
 
@@ -95,7 +89,7 @@ async function onRecord(undo: Undo): Promise<number> {
 export async function undoStanding(undo: Undo, cluster: Cluster, record: RunRecord): Promise<number> {
   const { io, options, action } = undo;
   const inventory = await inventoryOf(cluster);
-  const perform = performOf(undo, record, inventory);
+  const perform = await performOf(undo, cluster, record, inventory);
   const what =
     action === 'rollback' ? `roll back ${options.node ?? `run ${record.run}`}` : `finalize run ${record.run}`;
   if (action === 'rollback') for (const line of oneWayLines(nodesOf(record), io.width)) io.err(line);

@@ -11,7 +11,9 @@ const UNTOLD = /\.env\b/;
  */
 export function changedFields(was: unknown, is: unknown, path: string): string[] {
   if (canonicalJson(was ?? null) === canonicalJson(is ?? null)) return [];
-  const [before, now] = [fieldsOf(was), fieldsOf(is)];
+  // Labels and the like, where there were none.
+  const orNone = (value: unknown, other: unknown) => (value === undefined && isFlat(other, path) ? {} : value);
+  const [before, now] = [fieldsOf(orNone(was, is)), fieldsOf(orNone(is, was))];
   if (!before || !now) return [textOf(was, is, path)];
   const keys = new Set([...before.keys(), ...now.keys()]);
   const fields = [...keys].flatMap(key => changedFields(before.get(key), now.get(key), path + key));
@@ -24,6 +26,11 @@ function fieldsOf(value: unknown): ReadonlyMap<string, unknown> | undefined {
   if (!Array.isArray(value)) return new Map(Object.entries(value).map(([key, item]) => [`.${key}`, item]));
   const named = new Map(value.map((item: unknown) => [`[${nameOf(item)}]`, item]));
   return named.size === value.length && value.every(item => nameOf(item) !== undefined) ? named : undefined;
+}
+
+function isFlat(value: unknown, path: string): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || UNTOLD.test(path)) return false;
+  return Object.values(value).every(item => typeof item !== 'object');
 }
 
 function nameOf(item: unknown): string | undefined {

@@ -9,16 +9,7 @@ import { few } from '../core/words.ts';
 import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { callOff, flipNode, step } from './flip.ts';
 import type { NodeWatch } from './node-watch.ts';
-import {
-  bearing,
-  isFlipped,
-  isOpen,
-  nodesNow,
-  type OpenNode,
-  openNodes,
-  readyFirst,
-  unlessAway,
-} from './open-nodes.ts';
+import { bearing, isFlipped, nodesNow, type OpenNode, openNodes, readyFirst, unlessAway } from './open-nodes.ts';
 import { type Ending, phase, refuseCommitted } from './phase.ts';
 import { Watches } from './watches.ts';
 
@@ -94,51 +85,6 @@ export async function putBack(
   };
 }
 
-/** Makes the new mode the shared one and gives the nodes back. After it, undo is a new migration. */
-export async function finalize(engine: Engine): Promise<Ending> {
-  const { run, driver, journal } = engine;
-  const watches = new Watches(engine);
-  try {
-    const nodes = run.plan.batches.flatMap(b => b.nodes.map(n => ({ name: n.name, batch: b.id })));
-    watches.prefetch(nodes[0]?.name);
-    // Whoever goes on finds nodes that were given back already; without a label they serve in the new mode as well.
-    for (const { name } of nodes) engine.expectedModes.set(name, run.plan.to);
-    await phase(engine, 'commit', 'the shared configuration', () => driver.commit(run));
-    for (const [index, { name, batch }] of nodes.entries()) {
-      await engine.pausePoint();
-      if (engine.stop.aborted) return { ...stopped(engine), next: "'proxyctl finalize' goes on" };
-      const object = await run.cluster.get({ kind: 'Node', name });
-      if (!object || !isOpen(object)) continue;
-      const watch = await watches.of(name);
-      watches.prefetch(nodes[index + 1]?.name);
-      journal.append({ event: 'waiting', node: name, for: 'a plain restart under the original DaemonSet' });
-      await watched(watch);
-      const node: FlipNode = { name, from: run.plan.to, to: run.plan.to, home: 'original' };
-      const at = { engine, batch, node };
-      const begun = { clock: run.clock.monotonic(), node: watch.now() };
-      await step(at, 'release', () => driver.release(run, node));
-      const asked = watch.now();
-      await step(at, 'hand-over', () => driver.handOver(run, node));
-      await step(at, 'verify', () => steady(engine, watch, run.plan.to, asked));
-      restarted(at, watch, begun);
-      await driver.mark(run, node, 'done');
-      journal.append({ event: 'node-back', batch, node: name, mode: run.plan.to });
-      watches.leave(name);
-    }
-    const left = await leave(engine, watches, run.plan.to, []);
-    if (left.length > 0) return unfinished(left, 'finalize');
-    return {
-      outcome: 'done',
-      reason: `mode ${run.plan.to} is the cluster's own now`,
-      next: 'the way back from here is a new migration',
-    };
-  } catch (error) {
-    return haltedBy(error, "look at the node named, then 'proxyctl finalize' goes on");
-  } finally {
-    await watches.closed();
-  }
-}
-
 /** Says what somebody else has changed in the original DaemonSet, unless that was `said`: it stays, and is what nodes go back to. Gives it. */
 export async function sayForeign({ driver, run, journal }: Engine, said: readonly string[] = []): Promise<string[]> {
   const fields = await driver.foreign(run);
@@ -154,7 +100,12 @@ export async function sayForeign({ driver, run, journal }: Engine, said: readonl
  * in it, of which `said` was said; pods of another template restarted one by one; our objects gone. Gives the nodes that are away
  * and have still to restart: until then what belongs to all stays.
  */
-async function leave(engine: Engine, watches: Watches, shared: Mode, said: readonly string[]): Promise<string[]> {
+export async function leave(
+  engine: Engine,
+  watches: Watches,
+  shared: Mode,
+  said: readonly string[],
+): Promise<string[]> {
   const { driver, run } = engine;
   await sayForeign(engine, said);
   await phase(engine, 'restore', 'the original DaemonSet', () => driver.restoreTemplate(run));
@@ -189,7 +140,7 @@ async function leave(engine: Engine, watches: Watches, shared: Mode, said: reado
 }
 
 /** Nodes that are away have still to be given to the original DaemonSet as it was. */
-function unfinished(away: readonly string[], command: 'rollback' | 'finalize'): Ending {
+export function unfinished(away: readonly string[], command: 'rollback' | 'finalize'): Ending {
   return {
     outcome: 'halted',
     reason: `could not restart kube-proxy on ${away.join(', ')} (not Ready); every other node is as it should be`,
@@ -221,7 +172,7 @@ async function restart(engine: Engine, watch: NodeWatch, mode: Mode, due: boolea
 }
 
 /** Written down when the restarted kube-proxy has been seen to serve; `begun` is when it was asked for, by our clock (ms) and the node's (s). */
-function restarted(
+export function restarted(
   { engine, batch, node }: { engine: Engine; batch: string | undefined; node: FlipNode },
   watch: NodeWatch,
   begun: { clock: number; node: number },
@@ -236,13 +187,13 @@ function restarted(
   });
 }
 
-async function watched(watch: NodeWatch): Promise<void> {
+export async function watched(watch: NodeWatch): Promise<void> {
   await watch.settled(1);
   watch.mark();
 }
 
 /** The restarted kube-proxy serves, and no Service that was well is not. What else goes on in the cluster is no reason to stay half-way. */
-async function steady(engine: Engine, watch: NodeWatch, mode: Mode, asked: number | undefined): Promise<void> {
+export async function steady(engine: Engine, watch: NodeWatch, mode: Mode, asked: number | undefined): Promise<void> {
   const { settle, convergence } = engine.run.plan.playbook.gates;
   const gates = engine.gates.filter(g => g.moments.includes('after-node') && g.standsFor === undefined);
   const flip = { from: mode, to: mode, expected: mode, slot: 'main' as const };
@@ -260,7 +211,7 @@ function haltedBy(error: unknown, next: string): Ending {
   throw error;
 }
 
-function stopped({ stop }: Engine): Ending {
+export function stopped({ stop }: Engine): Ending {
   const halt = stop.reason instanceof Halt ? stop.reason : new Halt('stopped', 'stopped by the operator');
   return {
     outcome: halt.outcome,

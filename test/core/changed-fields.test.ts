@@ -10,7 +10,7 @@ it('names each field that differs, with what it is and was', () => {
     spec: { containers: [{ ...container, image: 'x:2', args: ['-v', '4'] }], dnsPolicy: null },
   };
   expect(changedFields(was, is, 'template')).toEqual([
-    'template.metadata.annotations is new',
+    'template.metadata.annotations.at is new: "noon"',
     'template.spec.containers[main].image is "x:2", was "x:1"',
     'template.spec.containers[main].args is ["-v","4"], was ["-v","2"]',
     'template.spec.hostNetwork is gone, was true',

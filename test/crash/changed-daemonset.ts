@@ -3,11 +3,12 @@ import assert from 'node:assert/strict';
 import type { KubeObject } from '../../src/core/cluster.ts';
 import { type Bed, withBed } from './bed.ts';
 import { FAULT_KINDS } from './faults.ts';
-import { daemonSet, editDaemonSet } from './meddling.ts';
+import { configText, daemonSet, editDaemonSet } from './meddling.ts';
 import { ends, when } from './script.ts';
 import { expectMode } from './sweep.ts';
 
 const THERE = { mode: 'iptables', to: 'nftables', seed: 41 } as const;
+const RESTARTED = 'kubectl.kubernetes.io/restartedAt';
 const IMAGE = /spec\.template\.spec\.containers\[kube-proxy\]\.image is "\S+9", was "\S+"/;
 
 function setImage(bed: Bed): void {
@@ -33,6 +34,68 @@ function expectTheirs(bed: Bed): void {
 function imageOf({ spec }: KubeObject): string {
   return spec.containers[0].image;
 }
+
+export const restartedBeforeFinalize = () =>
+  withBed(THERE, async bed => {
+    await ends(bed, 'migrate', 0);
+    const [config, was] = [configText(bed), structuredClone(daemonSet(bed).spec)];
+    editDaemonSet(bed, ({ template }) => {
+      template.metadata.annotations = { ...template.metadata.annotations, [RESTARTED]: '2026-11-21T09:00:00Z' };
+    });
+    const now = structuredClone(daemonSet(bed).spec);
+    const said = await ends(bed, 'finalize', 21, /changed by somebody else since the run began/);
+    assert.match(said, /spec\.template\.metadata\.annotations\S* .*2026-11-21T09:00:00Z/);
+    assert.match(said, /next .*'proxyctl rollback'/);
+    assert.equal(configText(bed), config);
+    assert.deepEqual(daemonSet(bed).spec, now);
+    editDaemonSet(bed, spec => {
+      spec.template = was.template;
+    });
+    await ends(bed, 'finalize', 0);
+    expectMode(bed, 'nftables');
+  });
+
+export const putBackBeforeFinalize = () =>
+  withBed(THERE, async bed => {
+    await ends(bed, 'migrate', 0);
+    const config = configText(bed);
+    bed.checker.usurped = true;
+    editDaemonSet(bed, spec => {
+      spec.template = structuredClone(bed.shipped.spec.template);
+    });
+    await ends(bed, 'finalize', 21, /was put back by somebody else .*'proxyctl migrate'/);
+    assert.equal(configText(bed), config);
+    await ends(bed, 'migrate', 0);
+    await ends(bed, 'finalize', 0);
+    expectMode(bed, 'nftables');
+  });
+
+export const changedWithinFinalize = () =>
+  withBed(THERE, async bed => {
+    await ends(bed, 'migrate', 0);
+    when(bed, 'verify', () => setImage(bed));
+    const said = await ends(bed, 'finalize', 21, IMAGE);
+    assert.match(said, /next .*'proxyctl finalize' goes on/);
+    assert.doesNotMatch(said, /proxyctl (rollback|resume)/);
+    await ends(bed, 'finalize', 0, IMAGE);
+    expectTheirs(bed);
+    expectMode(bed, 'nftables');
+  });
+
+export const putBackWithinFinalize = () =>
+  withBed(THERE, async bed => {
+    await ends(bed, 'migrate', 0);
+    when(bed, 'verify', () => {
+      bed.checker.usurped = true;
+      editDaemonSet(bed, spec => {
+        spec.template = structuredClone(bed.shipped.spec.template);
+      });
+    });
+    await ends(bed, 'finalize', 21, /was put back by somebody else .*'proxyctl finalize' goes on/);
+    await ends(bed, 'finalize', 0);
+    assert.deepEqual(daemonSet(bed).spec, bed.shipped.spec);
+    expectMode(bed, 'nftables');
+  });
 
 export const changedWithinMigrate = () =>
   withBed(THERE, async bed => {

@@ -41,7 +41,6 @@ export class Checker implements Listener {
   private readonly sim: Sim;
   private readonly from: Mode;
   private readonly time: VirtualTime;
-  private committed = false;
   private proven = false;
   /** Somebody else restarts kube-proxies, too. */
   disturbed = false;
@@ -114,7 +113,8 @@ export class Checker implements Listener {
     if (write.resource === 'configmaps' && write.method === 'POST') this.rehearsed(write.body);
     if (owned && this.records().length === 0)
       this.violation(`I4: ${write.resource}/${write.name} written before the run's record`);
-    if (write.resource === 'configmaps' && write.name === ORIGINAL && writesData(write.body)) this.committed = true;
+    if (write.resource === 'configmaps' && write.name === ORIGINAL && writesData(write.body))
+      this.order.committed = true;
     const object = write.resource === 'nodes' ? this.sim.store.get('Node', undefined, write.name) : undefined;
     const restarted = write.method === 'DELETE' ? this.nodeOf.get(write.name) : undefined;
     if (restarted !== undefined) this.order.restarted(restarted);
@@ -165,7 +165,7 @@ export class Checker implements Listener {
 
   /** The shared configuration says the new mode. */
   get isCommitted(): boolean {
-    return this.committed;
+    return this.order.committed;
   }
 
   private leased({ process }: Pick<Write, 'process'>): void {
@@ -174,7 +174,12 @@ export class Checker implements Listener {
 
   /** The original's configuration says the old mode until finalize: whatever restarts keeps its mode. */
   private modeOf(node: string, pod: string, mode: Mode): void {
-    if (this.committed || this.usurped || pod.startsWith('kube-proxy-iptables-') || pod.startsWith('kube-proxy-ipvs-'))
+    if (
+      this.isCommitted ||
+      this.usurped ||
+      pod.startsWith('kube-proxy-iptables-') ||
+      pod.startsWith('kube-proxy-ipvs-')
+    )
       return;
     if (pod.startsWith('kube-proxy-nftables-') || mode === this.from) return;
     this.violation(`I9: the original kube-proxy on ${node} runs in mode ${mode}`);

@@ -49,6 +49,8 @@ export class Order {
   private readonly afterBatch = new Map<string, Set<string>>();
   private readonly processes = new Map<SimProcess, Said>();
   private restarting: string | undefined;
+  /** The shared configuration says the new mode. */
+  committed = false;
   private readonly to: Mode;
   private readonly violation: (text: string) => void;
 
@@ -96,7 +98,9 @@ export class Order {
     // What is done was intended as verify.
     const step = state.step === 'done' ? 'verify' : state.step;
     if (!intended.has(`${name} ${step}`)) this.violation(`I3: ${name} set to ${state.step} without a durable intent`);
-    const way = state.from === state.to ? 'restart' : state.to === this.to ? 'there' : 'back';
+    // Once there is no way but on, a flip that is left to do obeys no more gates than a way back.
+    const there = state.to === this.to && !this.committed;
+    const way = state.from === state.to ? 'restart' : there ? 'there' : 'back';
     if (state.step === 'warm' && way === 'there' && write.object && modeLabel(write.object) === undefined)
       this.demand(name, 'before-node', way);
     if (state.step === 'release') this.passed(name)['before-node'].clear();

@@ -10,6 +10,7 @@ const scenarios = {
   ...(await import('../crash/away.ts')),
   ...(await import('../crash/changed-daemonset.ts')),
   ...(await import('../crash/left.ts')),
+  ...(await import('../crash/late-nodes.ts')),
 };
 
 const EVERY = 40;

@@ -13,6 +13,7 @@ const NODE_GATES = 'src/run/node-gates.ts';
 const MIGRATE = 'src/run/migrate.ts';
 const BACK = 'src/run/give-back.ts';
 const OPEN = 'src/run/open-nodes.ts';
+const FINALIZE = 'src/run/finalize.ts';
 const DRIVER = 'src/drivers/daemonset/driver.ts';
 const SHARED = 'src/drivers/daemonset/shared-objects.ts';
 const MARKS = 'src/drivers/daemonset/node-marks.ts';
@@ -228,7 +229,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     id: 'finalize without a look',
-    file: BACK,
+    file: FINALIZE,
     find: "await step(at, 'verify', () => steady(engine, watch, run.plan.to, asked));",
     replace: "await step(at, 'verify', async () => void asked);",
     why: 'the next node is restarted whatever became of this one',
@@ -241,9 +242,37 @@ export const MUTANTS: readonly Mutant[] = [
     why: 'all nodes are restarted whatever became of the first',
   },
   {
+    id: 'seen before the prompt',
+    file: FINALIZE,
+    find: 'await refuseOtherModes(run.cluster, standing.record, await engine.lookAgain());',
+    replace: 'await refuseOtherModes(run.cluster, standing.record, engine.inventory);',
+    why: 'a node that joined meanwhile is switched with a gap',
+  },
+  {
+    id: 'committed to whatever it is',
+    file: FINALIZE,
+    find: '  await driver.intact(run);\n',
+    replace: '  void driver;\n',
+    why: 'the shared configuration says the new mode, and no node can be given back',
+  },
+  {
+    id: 'nobody comes late',
+    file: FINALIZE,
+    find: 'await bringAlong(engine, watches, await lateNodes(engine));',
+    replace: 'void lateNodes;',
+    why: 'finalize never ends once a node has joined just before the commit',
+  },
+  {
+    id: 'theirs unseen',
+    file: FINALIZE,
+    find: '      await refuseNews(engine, said);\n',
+    replace: '      void refuseNews;\n',
+    why: 'nodes are given to what somebody else has written just now, and nobody is told',
+  },
+  {
     id: 'the shared mode forgotten',
-    file: BACK,
-    find: '    for (const { name } of nodes) engine.expectedModes.set(name, run.plan.to);\n',
+    file: FINALIZE,
+    find: '    for (const { name } of planned(run.plan)) engine.expectedModes.set(name, run.plan.to);\n',
     replace: '',
     why: 'a finalize that was killed can never end',
   },
