@@ -39,7 +39,7 @@ function explain(error: unknown, verbose: boolean): number {
     return error.exitCode;
   }
   if (error instanceof RangeError && error.message.includes('call stack')) {
-    console.error('proxyctl: the cluster, or a file, holds data that is nested too deeply to be read');
+    console.error('proxyctl: the cluster holds data that is nested too deeply to be read');
     return EXIT.unreachable;
   }
   const message = error instanceof Error ? error.message : String(error);

@@ -1,10 +1,11 @@
 import { EXIT } from '../core/errors.ts';
 import { inventoryText } from '../report/inventory-text.ts';
 import type { CommandIo } from './io.ts';
-import { writeData } from './read-file.ts';
+import { refuseOddEnding, writeData } from './read-file.ts';
 import { inventoryOf, openCluster } from './session.ts';
 
 export async function inventoryCommand(io: CommandIo, options: { output?: string }): Promise<number> {
+  refuseOddEnding(options.output);
   const cluster = await openCluster(io);
   try {
     const inventory = await inventoryOf(cluster);

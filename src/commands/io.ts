@@ -62,12 +62,15 @@ export async function confirm(io: CommandIo, identity: ClusterIdentity, yes: boo
   await typed(`Type the cluster's name (${escapeText(identity.context)}) to ${what}: `, identity.context);
 }
 
-/** Asks on the terminal. Throws with code 23 when the answer is not `word`. */
+/** Asks on the terminal. Throws with code 23 when the answer is not `word`, or Ctrl-C or Ctrl-D. */
 export async function typed(question: string, word: string): Promise<void> {
   const reader = createInterface({ input: process.stdin, output: process.stderr });
+  // Either key closes the reader; whether the question then fails or stays open depends on the version of Node.
+  const closed = new Promise<undefined>(done => reader.once('close', () => done(undefined)));
   try {
-    const answer = await reader.question(question);
-    if (answer.trim() !== word) throw new ProxyctlError('not confirmed; nothing was changed', EXIT.stopped);
+    const answer = await Promise.race([reader.question(question).catch(() => undefined), closed]);
+    if (answer === undefined) process.stderr.write('\n');
+    if (answer?.trim() !== word) throw new ProxyctlError('not confirmed; nothing was changed', EXIT.stopped);
   } finally {
     reader.close();
   }

@@ -60,7 +60,7 @@ export function configNotes(inventory: Inventory, to: Mode, playbook: Playbook):
 }
 
 export function makePlan(inventory: Inventory, to: Mode, playbook: Playbook): Plan {
-  const driver = driverFor(inventory).id;
+  const driver = driverFor(inventory, to).id;
   const notes = configNotes(inventory, to, playbook).map(note => `${note.path}: ${note.message}`);
   const madeAt = new Date().toISOString();
   return planMigration({

@@ -8,7 +8,7 @@ import type { Playbook } from '../core/playbook.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { noWayBack } from '../core/way-back.ts';
 import { outsideLines } from '../report/outside-text.ts';
-import { planText } from '../report/plan-text.ts';
+import { planLine, planText } from '../report/plan-text.ts';
 import { realClock } from '../run/clock.ts';
 import { fencedCluster } from '../run/fence.ts';
 import { holding } from '../run/hold.ts';
@@ -69,6 +69,7 @@ export async function migrateCommand(
     const nodes = plan.batches.flatMap(batch => batch.nodes);
     refuseOddNames(nodes, options);
     await confirmOneWay(io, nodes, options);
+    io.err(planLine(plan));
     await confirm(io, cluster.identity, options.yes === true, 'migrate');
     const originals = await originalsOf(cluster, inventory);
     await ensureNamespace(cluster, realClock);

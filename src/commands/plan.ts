@@ -3,11 +3,11 @@ import type { Inventory } from '../core/inventory.ts';
 import { planText } from '../report/plan-text.ts';
 import { type CommandIo, clusterLine } from './io.ts';
 import { makePlan, playbookOf, targetOf, type Wishes } from './make-plan.ts';
-import { readInventory, writeData } from './read-file.ts';
+import { readInventory, refuseOddEnding, writeData } from './read-file.ts';
 import { inventoryOf, openCluster } from './session.ts';
 
 /** An inventory from a file, or taken now. */
-export async function inventoryFrom(io: CommandIo, file: string | undefined): Promise<Inventory> {
+async function inventoryFrom(io: CommandIo, file: string | undefined): Promise<Inventory> {
   if (file !== undefined) {
     const inventory = readInventory(file);
     io.err(`${clusterLine(inventory.cluster)}  (inventory of ${inventory.takenAt})`);
@@ -25,6 +25,7 @@ export async function planCommand(
   io: CommandIo,
   options: Wishes & { inventory?: string; output?: string },
 ): Promise<number> {
+  refuseOddEnding(options.output);
   const playbook = playbookOf(options);
   const inventory = await inventoryFrom(io, options.inventory);
   const plan = makePlan(inventory, targetOf(inventory, playbook), playbook);

@@ -45,6 +45,11 @@ export function readInventory(path: string): Inventory {
   return readData(path, 'Inventory', Inventory);
 }
 
+/** Whether `writeData` could write a file of this name, before there is anything to write. ProxyctlError (usage) when not. */
+export function refuseOddEnding(path: string | undefined): void {
+  if (path !== undefined) formatOf(path, EXIT.usage);
+}
+
 /** Writes YAML or JSON by the ending of the name, whole or not at all. ProxyctlError (usage) for another ending or a failed write. */
 export function writeData(path: string, value: unknown): void {
   const format = formatOf(path, EXIT.usage);

@@ -82,8 +82,8 @@ async function journaled(
     await services.stop();
     await steering.close(ending.outcome === 'done' || ending.outcome === 'rolled back');
     await progress.stop();
-    if (io.options.format === 'text') io.err(summaryText(events));
-    if (io.options.verbose) io.err(`journal: ${journal.path}`);
+    if (io.options.format === 'text') io.err(summaryText(events, journal.path));
+    else io.err(`journal: ${journal.path}`);
     journal.close();
   }
 }

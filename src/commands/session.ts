@@ -93,9 +93,9 @@ function userName(): string {
   }
 }
 
-/** The driver for this cluster, or the platform's own way as an error. */
-export function driverFor(inventory: Inventory): Driver {
-  const platform = detectPlatform(inventory);
+/** The driver for this cluster, or the platform's own way to `to` as an error. */
+export function driverFor(inventory: Inventory, to: Mode): Driver {
+  const platform = detectPlatform(inventory, to);
   if (!platform.fits) throw new ProxyctlError(platform.reason, EXIT.findings);
   const driver = DRIVERS.find(d => d.id === platform.id);
   if (!driver) throw new Error(`no driver ${platform.id}`);

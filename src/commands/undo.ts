@@ -2,7 +2,8 @@ import type { Cluster } from '../core/cluster.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { PlannedNode } from '../core/plan.ts';
-import type { RunRecord } from '../core/run-state.ts';
+import { modeLabel, type RunRecord } from '../core/run-state.ts';
+import { count } from '../core/words.ts';
 import { parseConfig } from '../drivers/config-text.ts';
 import { oneWayLines } from '../report/plan-text.ts';
 import { realClock } from '../run/clock.ts';
@@ -64,6 +65,23 @@ function nodesOf({ plan }: RunRecord): PlannedNode[] {
   return plan.batches.flatMap(batch => batch.nodes);
 }
 
+/** What will happen, in one line. */
+async function meaningOf({ action, options }: Undo, cluster: Cluster, record: RunRecord): Promise<string> {
+  const { to } = record.plan;
+  const nodes = nodesOf(record);
+  const all = count(nodes.length, 'node');
+  if (action === 'finalize')
+    return `mode ${to} becomes kube-proxy's own on ${all}, by a plain restart each; after this, undo is a new migration`;
+  const from = [...new Set(nodes.map(node => node.from))].join(', ');
+  if (options.node !== undefined)
+    return `1 of the run's ${all} goes back to ${nodes.find(n => n.name === options.node)?.from}`;
+  const names = new Set(nodes.map(node => node.name));
+  let labelled = 0;
+  for await (const node of cluster.list('Node'))
+    if (names.has(node.metadata.name) && modeLabel(node) !== undefined) labelled++;
+  return `${labelled} of the run's ${all} bear its label and go back to ${from}`;
+}
+
 async function onRecord(undo: Undo): Promise<number> {
   const { io, options } = undo;
   refuseBlindTakeover(options);
@@ -93,6 +111,7 @@ export async function undoStanding(undo: Undo, cluster: Cluster, record: RunReco
   const what =
     action === 'rollback' ? `roll back ${options.node ?? `run ${record.run}`}` : `finalize run ${record.run}`;
   if (action === 'rollback') for (const line of oneWayLines(nodesOf(record), io.width)) io.err(line);
+  io.err(await meaningOf(undo, cluster, record));
   await confirm(io, cluster.identity, options.yes === true, what);
   const image = options.watcherImage ? { watcherImage: options.watcherImage } : {};
   const only = options.node === undefined ? {} : { only: options.node };

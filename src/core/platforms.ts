@@ -7,11 +7,14 @@ export type Platform =
   /** `id` names the platform; `reason` is one sentence with the platform's own command. */
   | { readonly fits: false; readonly id: string; readonly reason: string };
 
-/** A platform that must be refused: how it shows, and what its own way is. */
+/**
+ * A platform that must be refused: how it shows, and what its own way is. A command with quotes in it ends the sentence, without
+ * quotes around it, so that it can be copied.
+ */
 interface Refusal {
   readonly id: string;
   matches(seen: Evidence): boolean;
-  reason(mode: string): string;
+  reason(mode: Mode): string;
 }
 
 /** The parts of an inventory by which platforms are told apart. */
@@ -67,7 +70,7 @@ const REFUSALS: readonly Refusal[] = [
     // The label of the component is on self-managed ones too; only the add-on is written by the field manager.
     matches: ({ owners }) => /\bmanager:? eks\b/i.test(owners),
     reason: mode =>
-      `EKS manages kube-proxy as an add-on and overwrites changes: 'aws eks update-addon --cluster-name <name> --addon-name kube-proxy --configuration-values '{"mode":"${mode}"}' --resolve-conflicts OVERWRITE' changes all nodes at once.`,
+      `EKS manages kube-proxy as an add-on and overwrites changes; this changes all nodes at once: aws eks update-addon --cluster-name <name> --addon-name kube-proxy --configuration-values '{"mode":"${mode}"}' --resolve-conflicts OVERWRITE`,
   },
   {
     id: 'aks',
@@ -80,7 +83,7 @@ const REFUSALS: readonly Refusal[] = [
     matches: ({ inventory, osImages }) =>
       /\btalos\b/i.test(osImages) || /^kube-proxy-config-/.test(inventory.proxy.configMap?.name ?? ''),
     reason: mode =>
-      `Talos renders kube-proxy from the machine configuration: 'talosctl patch machineconfig --patch '{"cluster":{"proxy":{"mode":"${mode}"}}}'' on the control plane, then 'talosctl upgrade-k8s'.`,
+      `Talos renders kube-proxy from the machine configuration; on the control plane, with 'talosctl upgrade-k8s' after it: talosctl patch machineconfig --patch '{"cluster":{"proxy":{"mode":"${mode}"}}}'`,
   },
   {
     id: 'openshift',
@@ -88,7 +91,7 @@ const REFUSALS: readonly Refusal[] = [
       /Red Hat Enterprise Linux CoreOS|\bRHCOS\b/.test(osImages) ||
       inventory.namespaces.includes('openshift-network-operator'),
     reason: mode =>
-      `OpenShift's network operator owns kube-proxy, and with OVN-Kubernetes there is none: 'oc patch network.operator.openshift.io cluster --type merge -p '{"spec":{"kubeProxyConfig":{"proxyArguments":{"proxy-mode":["${mode}"]}}}}'' changes all nodes at once.`,
+      `OpenShift's network operator owns kube-proxy, and with OVN-Kubernetes there is none; this changes all nodes at once: oc patch network.operator.openshift.io cluster --type merge -p '{"spec":{"kubeProxyConfig":{"proxyArguments":{"proxy-mode":["${mode}"]}}}}'`,
   },
   {
     id: 'gardener',
@@ -132,7 +135,7 @@ const REFUSALS: readonly Refusal[] = [
  * Whether nodes can be flipped one by one here, and if not, why, with the platform's own command. `to` fills in the mode in
  * that command.
  */
-export function detectPlatform(inventory: Inventory, to?: Mode): Platform {
+export function detectPlatform(inventory: Inventory, to: Mode): Platform {
   const seen: Evidence = {
     versions: [inventory.cluster.kubernetes, ...inventory.nodes.map(n => n.kubelet)].join('\n'),
     osImages: inventory.nodes.map(n => n.osImage).join('\n'),
@@ -142,5 +145,5 @@ export function detectPlatform(inventory: Inventory, to?: Mode): Platform {
   };
   const refusal = REFUSALS.find(r => r.matches(seen));
   if (!refusal) return { fits: true, id: 'daemonset' };
-  return { fits: false, id: refusal.id, reason: refusal.reason(to ?? '<mode>') };
+  return { fits: false, id: refusal.id, reason: refusal.reason(to) };
 }

@@ -32,6 +32,18 @@ export function planText(plan: Plan, options: { width?: number; paint?: Painter 
   return `${lines.map(line => line.trimEnd()).join('\n')}\n`;
 }
 
+/** What would happen, in one line. Untrusted text is none in it. */
+export function planLine({ batches, to }: Plan): string {
+  const nodes = batches.reduce((sum, batch) => sum + batch.nodes.length, 0);
+  const size = `${count(nodes, 'node')} in ${count(batches.length, 'batch', 'batches')}`;
+  return `${changeText(batches, to)}: ${size}, ${count(batches.at(-1)?.exposedAfter ?? 0, 'Service')} exposed in the end`;
+}
+
+function changeText(batches: readonly Batch[], to: string): string {
+  const from = [...new Set(batches.flatMap(batch => batch.nodes.map(node => node.from)))].sort();
+  return from.length === 0 ? `to ${to}` : `${from.join(' and ')} to ${to}`;
+}
+
 function row(label: string, text: string, width: number): string[] {
   return hang(label.padEnd(INDENT.length), escapeText(text), width);
 }
@@ -40,14 +52,12 @@ function head(plan: Plan, width: number, paint: Painter): string[] {
   const { cluster, batches, playbook } = plan;
   const nodes = batches.reduce((sum, batch) => sum + batch.nodes.length, 0);
   const exposed = batches.at(-1)?.exposedAfter ?? 0;
-  const from = [...new Set(batches.flatMap(batch => batch.nodes.map(node => node.from)))].sort();
-  const change = from.length === 0 ? `to ${plan.to}` : `${from.join(' and ')} to ${plan.to}`;
   const title = playbook.title === undefined ? [] : row('', playbook.title, width);
   const caps = [count(playbook.batch.services, 'Service'), count(playbook.batch.nodes, 'node')];
   if (playbook.order.nodesPerZone !== undefined) caps.push(`${count(playbook.order.nodesPerZone, 'node')} of a zone`);
   return [
     ...(cluster.simulated ? [paint.doubt('SIMULATED cluster')] : []),
-    paint.strong(`${'plan'.padEnd(INDENT.length)}${escapeText(plan.id.slice(0, 12))}: ${change}`),
+    paint.strong(`${'plan'.padEnd(INDENT.length)}${escapeText(plan.id.slice(0, 12))}: ${changeText(batches, plan.to)}`),
     ...title,
     ...row('cluster', `${cluster.context} (${cluster.server}), Kubernetes ${cluster.kubernetes}`, width),
     ...row('made', `${plan.madeAt}, driver ${plan.driver}`, width),

@@ -100,8 +100,8 @@ function findingsText(event: GateEvent): string {
     .join('; ');
 }
 
-/** What a run did, for people: a pure reading of its journal, finished or not. Ends with what can be done next. */
-export function summaryText(events: readonly RunEvent[]): string {
+/** What a run did, for people: a pure reading of its journal, finished or not. Ends with what can be done next, and where `journal` is. */
+export function summaryText(events: readonly RunEvent[], journal: string): string {
   const reading = readRun(events);
   const { opened, closed } = reading;
   if (!opened) return 'the journal holds no run\n';
@@ -136,6 +136,8 @@ export function summaryText(events: readonly RunEvent[]): string {
   );
   const next = closed ? closed.next : "'proxyctl status' shows where the nodes stand, 'proxyctl migrate' goes on";
   row('next', next === '' ? 'nothing' : next);
+  // A path is not broken, so that it can be copied.
+  lines.push(`  ${'journal'.padEnd(12)}${escapeText(journal)}`);
   return `${lines.join('\n')}\n`;
 }
 

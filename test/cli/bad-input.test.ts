@@ -36,6 +36,8 @@ describe('before any cluster is asked', () => {
     ],
     ['an unknown command', ['migrat'], 64, /unknown command 'migrat'/],
     ['an unknown flag', ['plan', '--bach', '5'], 64, /unknown option '--bach'/],
+    ['a plan to a file of no known kind', ['plan', '-o', 'plan.txt'], 64, /plan\.txt: the name must end in \.yaml/],
+    ['an inventory to such a file', ['inventory', '-o', 'cluster'], 64, /cluster: the name must end in \.yaml/],
     ['a plan that is not there', ['migrate', '/nowhere/plan.yaml'], 65, /\/nowhere\/plan\.yaml/],
     [
       'rights for nobody knows what',

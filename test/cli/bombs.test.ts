@@ -59,6 +59,11 @@ describe('a file', () => {
   ])('%s %s', { timeout: 60_000 }, async (name, _what, text, message) => {
     expect(await complaint(65, ['plan', '--playbook', tempFile(name, text)])).toMatch(message);
   });
+
+  it('i.json of one long string', { timeout: 60_000 }, async () => {
+    const text = JSON.stringify({ kind: 'Inventory', version: 1, x: 'y\n'.repeat(10 << 20) });
+    expect(await complaint(65, ['plan', '--inventory', tempFile('i.json', text)])).toMatch(/x: is not known/);
+  });
 });
 
 describe('a cluster', () => {
@@ -104,7 +109,7 @@ describe('a cluster', () => {
     api.on('GET /apis/apps/v1/namespaces/kube-system/daemonsets', () => ({ text }));
     const args = ['--kubeconfig', writeKubeconfig(api.url), 'inventory'];
     const { code, stderr } = await runCli(args);
-    expect(stderr).toMatch(/^proxyctl: the cluster, or a file, holds data that is nested too deeply to be read$/m);
+    expect(stderr).toMatch(/^proxyctl: the cluster holds data that is nested too deeply to be read$/m);
     expect(code).toBe(69);
   });
 

@@ -77,7 +77,8 @@ describe('a node that runs another kube-proxy than the DaemonSet has', () => {
   it.runIf(hasTerminal)('is asked for on a terminal, apart from the cluster', { timeout: TIMEOUT }, async () => {
     leaveBehind(door);
     const kubeconfig = tempFile('kubeconfig', bed.sim.kubeconfig());
-    const { stdout } = await runOnTerminal(['--kubeconfig', kubeconfig, 'migrate', ...WISHES], 'no');
+    const answer = { question: 'Type one-way', keys: 'no\r' };
+    const { stdout } = await runOnTerminal(['--kubeconfig', kubeconfig, 'migrate', ...WISHES], answer);
     expect(stdout).toContain('Type one-way to flip 1 node without a way back: ');
     expect(stdout).toContain('not confirmed; nothing was changed');
     expect(stdout).not.toContain("Type the cluster's name");

@@ -12,12 +12,16 @@ const SCRIPT = '/usr/bin/script';
 /** Whether this machine can give a program a terminal; Debian and its kin have `script` always. */
 export const hasTerminal = existsSync(SCRIPT);
 
-/** As runCli, on a terminal: what it writes to either stream comes as `stdout`. `line` is what somebody types there. */
-export function runOnTerminal(args: readonly string[], line?: string): Promise<CliResult> {
+/** What somebody types once a question stands on the terminal. */
+export interface Answer {
+  readonly question: string;
+  readonly keys: string;
+}
+
+/** As runCli, on a terminal: what it writes to either stream comes as `stdout`. */
+export function runOnTerminal(args: readonly string[], answer?: Answer): Promise<CliResult> {
   const words = [process.execPath, BIN, ...args].map(word => `'${word}'`).join(' ');
-  const terminal = [SCRIPT, '-qec', words, '/dev/null'];
-  const typed = ['bash', '-c', `echo '${line}' | "$@"`, 'bash', ...terminal];
-  return start(line === undefined ? terminal : typed, { TERM: 'xterm' }).result;
+  return start([SCRIPT, '-qec', words, '/dev/null'], { TERM: 'xterm' }, answer).result;
 }
 
 /** Runs it with a clean environment; `env` adds to it. Ends it after ten minutes. */
@@ -42,18 +46,29 @@ export function startCli(
   return start(['bash', '-c', `ulimit -f ${fileKilobytes}; exec "$0" "$@"`, ...command], env);
 }
 
-function start([program = '', ...args]: readonly string[], env: Record<string, string>): RunningCli {
+function start(
+  [program = '', ...args]: readonly string[],
+  env: Record<string, string>,
+  answer: Answer | undefined = undefined,
+): RunningCli {
   const began = performance.now();
   const home = mkdtempSync(join(tmpdir(), 'proxyctl-home-'));
   const clean = { PATH: process.env.PATH ?? '', HOME: home, XDG_STATE_HOME: home, ...env };
   const child = spawn(program, args, {
     env: clean,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: 'pipe',
     timeout: 600_000,
   });
   let stdout = '';
   let stderr = '';
-  child.stdout.on('data', data => (stdout += data));
+  let asked = false;
+  if (!answer) child.stdin.end();
+  child.stdout.on('data', data => {
+    stdout += data;
+    if (!answer || asked || !stdout.includes(answer.question)) return;
+    asked = true;
+    child.stdin.write(answer.keys);
+  });
   child.stderr.on('data', data => (stderr += data));
   const result = new Promise<CliResult>((done, fail) => {
     child.on('error', fail);

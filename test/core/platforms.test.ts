@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import type { Inventory } from '../../src/core/inventory.ts';
 import { detectPlatform } from '../../src/core/platforms.ts';
@@ -63,12 +64,19 @@ describe('platforms', () => {
       ...proxy({ owners: ['label eks.amazonaws.com/component=kube-proxy on DaemonSet'] }),
     };
     for (const over of [{}, selfManaged, { nodes }])
-      expect(detectPlatform(inventory(over))).toEqual({ fits: true, id: 'daemonset' });
+      expect(detectPlatform(inventory(over), 'nftables')).toEqual({ fits: true, id: 'daemonset' });
   });
 
-  test('without a target the command has a place for the mode', () => {
-    expect(detectPlatform(inventory(cluster('v1.36.3+k0s')))).toMatchObject({
-      reason: expect.stringContaining('<mode>'),
-    });
+  const QUOTED: [id: string, command: RegExp, word: string][] = [
+    ['eks-addon', /: (aws eks .*)$/, '{"mode":"nftables"}'],
+    ['talos', /: (talosctl patch .*)$/, '{"cluster":{"proxy":{"mode":"nftables"}}}'],
+    ['openshift', /: (oc patch .*)$/, '{"spec":{"kubeProxyConfig":{"proxyArguments":{"proxy-mode":["nftables"]}}}}'],
+  ];
+  test.each(QUOTED)('the command for %s, which has quotes, can be copied to a shell', (wanted, command, word) => {
+    const [, over = {}] = REFUSED.find(([id]) => id === wanted) ?? [];
+    const platform = detectPlatform(inventory(over), 'nftables');
+    const [, copied = ''] = command.exec(platform.fits ? '' : platform.reason) ?? [];
+    const line = copied.replaceAll(/<\w+>/g, 'NAME');
+    expect(execFileSync('bash', ['-c', `printf '%s\\n' ${line}`], { encoding: 'utf8' }).split('\n')).toContain(word);
   });
 });

@@ -35,7 +35,8 @@ const TEXT: Record<string, (text: string, painter: Painter) => string> = {
   'preflight-json.ts': text => preflightJson(poisoned(report, text)),
   'preflight-text.ts': (text, painter) => preflightText(poisoned(report, text), painter),
   'progress.ts': text => linesOfProgress(poisoned(events, text)),
-  'run-text.ts': text => [summaryText(poisoned(events, text)), ...poisoned(events, text).map(eventLine)].join('\n'),
+  'run-text.ts': text =>
+    [summaryText(poisoned(events, text), text), ...poisoned(events, text).map(eventLine)].join('\n'),
   'status-text.ts': (text, painter) => statusText(poisoned(status, text), { painter, now: new Date(0) }),
   'trace-text.ts': (text, painter) => traceText(poisoned(trace, text), { painter }),
   'verify-text.ts': (text, painter) =>

@@ -67,9 +67,11 @@ const HALTED = journal(
   },
 );
 
+const summary = (events: readonly RunEvent[]) => summaryText(events, '/home/jane/events.jsonl');
+
 describe('summary', () => {
   test('of a halted run', () => {
-    expect(summaryText(HALTED)).toMatchInlineSnapshot(`
+    expect(summary(HALTED)).toMatchInlineSnapshot(`
       "migrate to nftables of test: halted
         reason      service-probes: shop/web
         batches     1 of 2 done, batch-2 under way
@@ -80,6 +82,7 @@ describe('summary', () => {
                     timeout, 2 times in a row
         time        1 min 30 s, of it 2.5 s kube-proxy's own stopping and starting
         next        'proxyctl rollback' puts everything back
+        journal     /home/jane/events.jsonl
       "
     `);
   });
@@ -94,7 +97,7 @@ describe('summary', () => {
       ...e,
       t: e.t.replace('2026-01-01', '2026-01-02'),
     }));
-    const text = summaryText([...HALTED, ...later, ...(close ? [{ ...close, t: '2026-01-02T00:00:20Z' }] : [])]);
+    const text = summary([...HALTED, ...later, ...(close ? [{ ...close, t: '2026-01-02T00:00:20Z' }] : [])]);
     expect(text).toMatch(/^rollback of test: rolled back$/m);
     expect(text).toMatch(/nodes +0 flipped, 2 returned/);
     expect(text).toMatch(/Services +none exposed any more/);
@@ -105,7 +108,7 @@ describe('summary', () => {
   test('of a finalize: who was handed back, and no counts of what it does not do', () => {
     const back: NewEvent = { event: 'node-back', batch: 'batch-1', node: 'n1', mode: 'nftables' };
     const closed: NewEvent = { event: 'run-closed', outcome: 'done', reason: 'its own now', next: '' };
-    const text = summaryText(journal(opened('finalize'), back, closed));
+    const text = summary(journal(opened('finalize'), back, closed));
     expect(text).toMatch(/nodes +1 handed back to the original DaemonSet/);
     expect(text).not.toMatch(/probed|Services|batches/);
   });
@@ -113,7 +116,7 @@ describe('summary', () => {
   test('of a rehearsed way back, proven and not', () => {
     const at = { batch: 'batch-1', node: 'n1' };
     const begun = journal(opened(), done('n1', 'batch-1'), { event: 'rehearsal-started', ...at });
-    expect(summaryText(begun)).toMatch(/way back +not proven on n1/);
+    expect(summary(begun)).toMatch(/way back +not proven on n1/);
     const proven = journal(
       opened(),
       done('n1', 'batch-1'),
@@ -121,17 +124,17 @@ describe('summary', () => {
       { event: 'node-back', ...at, mode: 'iptables' },
       { event: 'rehearsal-done', ...at, seconds: 61 },
     );
-    expect(summaryText(proven)).toMatch(/way back +proven on n1, in 1 min 1 s/);
+    expect(summary(proven)).toMatch(/way back +proven on n1, in 1 min 1 s/);
     expect(proven.map(eventLine).slice(-3)).toEqual([
       '2026-01-01T00:00:20Z batch-1 n1: goes back, to prove the way back before any other node',
       '2026-01-01T00:00:30Z batch-1 n1: back in mode iptables',
       '2026-01-01T00:00:40Z batch-1 n1: the way back is proven, in 1 min 1 s',
     ]);
-    expect(summaryText(HALTED)).not.toContain('way back');
+    expect(summary(HALTED)).not.toContain('way back');
   });
 
   test('of a journal that stops in the middle says so', () => {
-    const text = summaryText(HALTED.slice(0, 5));
+    const text = summary(HALTED.slice(0, 5));
     expect(text).toMatch(/ended without a last word/);
     expect(text).toMatch(/batches +0 of 2 done, batch-1 under way/);
     expect(text).toMatch(/and up to 4 more by the open batch/);
@@ -139,13 +142,13 @@ describe('summary', () => {
   });
 
   test('failed connections are counted with a separator', () => {
-    expect(summaryText(journal(opened(), done('n1', 'batch-1', 3), done('n2', 'batch-2')))).toMatch(
+    expect(summary(journal(opened(), done('n1', 'batch-1', 3), done('n2', 'batch-2')))).toMatch(
       /3 of 2,400 connections failed/,
     );
   });
 
   test('of nothing', () => {
-    expect(summaryText([])).toBe('the journal holds no run\n');
+    expect(summary([])).toBe('the journal holds no run\n');
   });
 });
 
