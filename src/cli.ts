@@ -6,13 +6,9 @@ import { PURPOSES } from './core/access.ts';
 import { EXIT, ProxyctlError } from './core/errors.ts';
 import { MODES } from './core/mode.ts';
 import { escapeText } from './report/escape.ts';
+import { exitText } from './report/exit-codes.ts';
 
 declare const PROXYCTL_VERSION: string;
-
-const EXIT_CODES = `
-Exit codes: 0 done or nothing to do · 20 findings · 21 halted by a gate, resumable · 22 rolled back · 23 stopped
-  24 plan stale, foreign or edited · 25 another run · 64 usage · 65 bad file · 69 cluster not reachable · 70 our fault
-  77 not permitted`;
 
 type Perform = (io: CommandIo) => Promise<number>;
 
@@ -62,31 +58,35 @@ function build(action: (perform: Perform) => Promise<void>): Command {
     .version(PROXYCTL_VERSION)
     .option('--kubeconfig <file>', 'kubeconfig to use instead of $KUBECONFIG or ~/.kube/config')
     .option('--context <name>', 'context of the kubeconfig')
-    .addOption(new Option('--format <format>', 'output on stdout').choices(['text', 'json']).default('text'))
+    .addOption(new Option('--format <format>', 'of what goes to stdout').choices(['text', 'json']).default('text'))
     .option('--no-color', 'no colours (so does NO_COLOR)')
-    .option('--verbose', 'say more')
+    .option('--verbose', 'print waits and causes too, and plans in full')
+    .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError("(see 'proxyctl --help')")
     .exitOverride()
     .addHelpText(
       'after',
-      `\nExamples:\n  proxyctl demo\n  proxyctl plan --to nftables --batch 50\n  proxyctl preflight --to nftables --output junit > preflight.xml\n  proxyctl migrate --batch 50\n  proxyctl pause\n  proxyctl resume\n  proxyctl rollback\n${EXIT_CODES}`,
+      `\nExamples:\n  proxyctl demo\n  proxyctl plan --to nftables --batch 50\n  proxyctl preflight --to nftables --output junit > preflight.xml\n  proxyctl migrate --batch 50\n  proxyctl pause\n  proxyctl resume\n  proxyctl rollback\n${exitText()}`,
     );
   addReading(program, action);
   addChanging(program, action);
+  for (const command of program.commands) command.addHelpText('after', exitText(command.name()));
   return program;
 }
 
-const wishes = (command: Command): Command =>
+const target = (command: Command): Command =>
   command
     .option('--to <mode>', `target mode: ${MODES.join(', ')} (nftables when every node can run it)`)
-    .option('--batch <n>', 'at most so many Services newly exposed by one batch (50)')
     .option('--playbook <file>', 'playbook: caps, order, gates (docs/playbook.md)');
+
+const wishes = (command: Command): Command =>
+  target(command).option('--batch <n>', 'at most so many Services newly exposed by one batch (50)');
 
 function addReading(program: Command, action: (perform: Perform) => Promise<void>): void {
   program
     .command('inventory')
     .description('what is there: nodes with their effective mode, Services, how kube-proxy is run')
-    .option('-o, --output <file>', 'write it as YAML or JSON, by the ending')
+    .option('-o, --output <file>', 'write it as YAML or JSON, by the ending; nothing goes to stdout then')
     .addHelpText('after', '\nExample:\n  proxyctl inventory -o cluster.yaml')
     .action(async options =>
       action(async io => (await import('./commands/inventory.ts')).inventoryCommand(io, options)),
@@ -94,13 +94,13 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
   wishes(program.command('plan'))
     .description('batches of nodes, what each newly exposes, and what the plan relied on')
     .option('--inventory <file>', 'plan from this inventory instead of the cluster')
-    .option('-o, --output <file>', 'write the plan as YAML or JSON, by the ending')
+    .option('-o, --output <file>', 'write the plan as YAML or JSON, by the ending; nothing goes to stdout then')
     .addHelpText('after', '\nExample:\n  proxyctl plan --to nftables --batch 50 -o plan.yaml')
     .action(async options => action(async io => (await import('./commands/plan.ts')).planCommand(io, options)));
-  wishes(program.command('preflight'))
+  target(program.command('preflight'))
     .description('what a migration must not start without; for CI, reads only (exit 20 when something was found)')
     .option('--inventory <file>', 'check this inventory instead of the cluster')
-    .option('--output <format>', 'text, json or junit')
+    .option('--output <format>', 'text, json or junit (as --format, which has no junit)')
     .option('--strict', 'exit 20 as well when something could not be looked at')
     .addHelpText('after', '\nExample:\n  proxyctl preflight --to nftables --output junit > preflight.xml')
     .action(async options =>
@@ -111,9 +111,8 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
     .description(
       "every node as it is, in whatever mode: kernel rules against the API, probes, kube-proxy's own word (exit 20 when something is wrong or cannot be seen)",
     )
-    .option('--node <name...>', 'only these nodes')
-    .option('--for <duration>', 'again and again for so long (30m, 8h): what each round found, as JSON a line a round')
-    .option('--output <format>', 'text or json')
+    .option('--node <name...>', 'only these nodes (names, separated by blanks or commas)')
+    .option('--for <duration>', 'again and again for so long (30m, 8h); with --format json one line a round')
     .option('--playbook <file>', 'thresholds and times of the gates')
     .option('--watcher-image <name>', 'image of the watchers, for mirrors')
     .addHelpText(
@@ -127,13 +126,13 @@ probed.
 Examples:
   proxyctl verify
   proxyctl verify --for 1h
-  proxyctl verify --node worker-7 worker-8 --output json`,
+  proxyctl verify --node worker-7 worker-8 --format json`,
     )
     .action(async options => action(async io => (await import('./commands/verify.ts')).verifyCommand(io, options)));
   program
     .command('status')
     .description('where each node and a run stand, read from the cluster alone (exit 20 when something does not fit)')
-    .option('--run <id>', 'the run to tell about')
+    .option('--run <id>', 'run to show')
     .option(
       '--look',
       'put a short-lived watcher on each node, to read what its kernel holds (takes the rights of verify)',
@@ -149,7 +148,6 @@ Examples:
     )
     .option('-n, --namespace <name>', 'namespace of the Service, where its name does not say it; else default')
     .option('--node <name>', 'look at this node; else at a Ready node in each mode that the cluster has')
-    .option('--output <format>', 'text or json')
     .option('--watcher-image <name>', 'image of the watcher, for mirrors')
     .addHelpText(
       'after',
@@ -159,7 +157,7 @@ It puts a short-lived watcher on the node, and changes nothing there.
 Examples:
   proxyctl trace shop/web
   proxyctl trace kube-dns:53 -n kube-system --node worker-7
-  proxyctl trace shop/web --output json`,
+  proxyctl trace shop/web --format json`,
     )
     .action(async (service, options) =>
       action(async io => (await import('./commands/trace.ts')).traceCommand(io, service, options)),
@@ -171,7 +169,7 @@ Examples:
   program
     .command('rbac')
     .argument('[purpose]', `what the rights are for: ${PURPOSES.join(', ')}`, 'migrate')
-    .description('the roles that this takes and no more, for kubectl apply -f -; asks no cluster')
+    .description('print the least RBAC roles for a purpose, for kubectl apply -f -; asks no cluster')
     .addOption(several('--user <name>', 'bind them to this user (may be repeated, as may the others)'))
     .addOption(several('--group <name>', 'bind them to this group'))
     .addOption(several('--service-account <namespace:name>', 'bind them to this ServiceAccount'))
@@ -221,7 +219,7 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
     .option('--run <id>', 'the run to go on with')
     .option(
       '--takeover',
-      'from a runner that is alive, too (needs --run): its next write is refused, and it ends with code 25',
+      'take the run over even if its runner is alive (needs --run): its next write is refused, and it ends with code 25',
     )
     .addHelpText(
       'after',
@@ -233,7 +231,7 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
     .description('put back exactly what was there, without a gap')
     .option('--run <id>', 'the run to roll back')
     .option('--node <name>', 'only this node')
-    .option('--takeover', 'from a runner that is alive, too (needs --run)')
+    .option('--takeover', 'take the run over even if its runner is alive (needs --run)')
     .addHelpText('after', '\nExamples:\n  proxyctl rollback\n  proxyctl rollback --node worker-7')
     .action(async options => action(async io => (await import('./commands/undo.ts')).rollbackCommand(io, options)));
   changing(program.command('finalize'))

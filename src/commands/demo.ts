@@ -75,7 +75,10 @@ export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<
     );
     const traffic = sim.traffic.totals();
     const broken = victim && { broken: { ...victim, failed: victim.failed(traffic) } };
-    io.out(demoSummary({ plan, there: there.events, back: back.events, traffic, ...broken }, io.paintOut));
+    const facts = { plan, there: there.events, back: back.events, traffic, ...broken };
+    // As of any run: with JSON the events are all that goes to stdout.
+    if (io.options.format === 'json') io.err(demoSummary(facts, io.paint));
+    else io.out(demoSummary(facts, io.paintOut));
     const asMeant = there.ending.outcome === (victim ? 'halted' : 'done') && back.ending.outcome === 'rolled back';
     return asMeant ? EXIT.done : EXIT.internal;
   } finally {

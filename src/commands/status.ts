@@ -4,7 +4,6 @@ import type { Inventory } from '../core/inventory.ts';
 import type { NodeView } from '../core/node-view.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { statusOf } from '../core/status.ts';
-import { escapeJson } from '../report/escape.ts';
 import { statusText } from '../report/status-text.ts';
 import { realClock } from '../run/clock.ts';
 import { lookAtNodes } from '../run/look.ts';
@@ -34,7 +33,7 @@ export async function statusCommand(io: CommandIo, options: StatusOptions): Prom
     }
     const views = options.look ? await look({ cluster, inventory, record }, options) : undefined;
     const status = statusOf({ ...(await statusFacts(cluster, inventory, record)), views });
-    if (io.options.format === 'json') io.out(escapeJson(JSON.stringify(status)));
+    if (io.options.format === 'json') io.out(JSON.stringify(status));
     else io.out(statusText(status, { painter: io.paintOut, width: io.width, now: new Date() }));
     return status.unfit.length > 0 ? EXIT.findings : EXIT.done;
   } finally {

@@ -11,7 +11,6 @@ import { ruleOptions } from '../core/rule-options.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { type Choice, chooseNodes, type ServiceTrace, TRACE_VERSION, traceOf } from '../core/trace.ts';
 import { few } from '../core/words.ts';
-import { escapeJson } from '../report/escape.ts';
 import { traceText } from '../report/trace-text.ts';
 import { realClock } from '../run/clock.ts';
 import { lookAtNodes } from '../run/look.ts';
@@ -23,25 +22,20 @@ import { openCluster, watcherImageOf } from './session.ts';
 export interface TraceOptions {
   namespace?: string;
   node?: string;
-  output?: string;
   watcherImage?: string;
 }
 
-const FORMATS = ['text', 'json'] as const;
 /** So many kube-proxies are asked for their mode; a cluster of more nodes is not read whole for one Service. */
 const MODES_ASKED = 64;
 /** A kernel that is not as the API says is looked at again after so long. */
 const AGAIN_MS = 3_000;
 
 export async function traceCommand(io: CommandIo, service: string, options: TraceOptions): Promise<number> {
-  const output = options.output ?? io.options.format;
-  if (!FORMATS.some(f => f === output))
-    throw new ProxyctlError(`--output takes ${FORMATS.join(', ')}; got '${output}'`, EXIT.usage);
   const asked = readAsked(service, options.namespace);
   const cluster = await openCluster(io);
   try {
     const trace = await new Tracer(cluster, asked, options).trace();
-    if (output === 'json') io.out(escapeJson(JSON.stringify(trace, null, 2)));
+    if (io.options.format === 'json') io.out(JSON.stringify(trace, null, 2));
     else io.out(traceText(trace, { painter: io.paintOut, width: io.width }));
     return trace.verdict === 'pass' ? EXIT.done : EXIT.findings;
   } finally {

@@ -3,7 +3,6 @@ import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Inventory, NodeFacts } from '../core/inventory.ts';
 import type { Verification } from '../core/verification.ts';
 import { few } from '../core/words.ts';
-import { escapeJson } from '../report/escape.ts';
 import { roundText, verifyText } from '../report/verify-text.ts';
 import { realClock } from '../run/clock.ts';
 import type { CommandIo } from './io.ts';
@@ -14,31 +13,25 @@ import { type Round, whileWatching } from './verify-rounds.ts';
 
 export interface VerifyOptions {
   node?: string[];
-  output?: string;
   playbook?: string;
   watcherImage?: string;
   for?: string;
 }
 
-const FORMATS = ['text', 'json'] as const;
-
 export async function verifyCommand(io: CommandIo, options: VerifyOptions): Promise<number> {
-  const output = options.output ?? io.options.format;
-  if (!FORMATS.some(f => f === output))
-    throw new ProxyctlError(`--output takes ${FORMATS.join(', ')}; got '${output}'`, EXIT.usage);
   const seconds = options.for === undefined ? undefined : secondsOf(options.for);
   const playbook = playbookOf(options);
   const cluster = await openCluster(io);
   const { stop, kill, off } = signals(text => io.err(text), 'removing the watchers; once more leaves them there');
   try {
     const inventory = await inventoryOf(cluster);
-    const names = options.node ?? [];
+    const names = (options.node ?? []).flatMap(text => text.split(','));
     refuseUnknown(inventory, names);
     const again = seconds !== undefined;
     const watcherImage = watcherImageOf(options.watcherImage);
     const session = { io, cluster, inventory, playbook, watcherImage, again, stop, kill };
     const nodesOf = (now: Inventory) => nodesToVerify(now, names);
-    const tell = (found: Verification) => io.out(output === 'json' ? json(found) : text(found, io));
+    const tell = (found: Verification) => io.out(io.options.format === 'json' ? json(found) : text(found, io));
     const well = await whileWatching(session, nodesOf, round => rounds(round, seconds ?? 0, tell));
     return well ? EXIT.done : EXIT.findings;
   } catch (error) {
@@ -70,7 +63,7 @@ async function rounds(round: Round, seconds: number, tell: (found: Verification)
 
 /** One document, or a line for each round. */
 function json(found: Verification): string {
-  return escapeJson(JSON.stringify(found, null, found.round === undefined ? 2 : 0));
+  return JSON.stringify(found, null, found.round === undefined ? 2 : 0);
 }
 
 function text(found: Verification, { paintOut }: CommandIo): string {

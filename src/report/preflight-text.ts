@@ -67,6 +67,6 @@ function verdictLine({ counts, verdict }: PreflightReport, painter: Painter): st
     case 'fail':
       return painter.bad(`not ready: ${figures}`);
     case 'inconclusive':
-      return painter.doubt(`not known to be ready: ${figures}`);
+      return painter.doubt(`inconclusive: ${figures}`);
   }
 }

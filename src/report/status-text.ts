@@ -107,7 +107,7 @@ function cells(node: StatusNode, now: Date): string[] {
     planned ?? '-',
     mode,
     Number.isNaN(age) ? '-' : duration(Math.max(0, Math.round(age))),
-    kernel ? (kernel.residue.length > 0 ? count(kernel.residue.length, 'trace') : 'none') : 'not looked at',
+    kernel ? (kernel.residue.length > 0 ? count(kernel.residue.length, 'leftover') : 'none') : 'not looked at',
     notes.map(note => note.code).join(', '),
   ].map(escapeText);
 }

@@ -72,13 +72,13 @@ function brokenLines({ broken }: Verification, painter: Painter): string[] {
 
 function verdictLine({ verdict, nodes, broken }: Verification, painter: Painter): string {
   const of = (wanted: NodeVerification['verdict']) => nodes.filter(n => n.verdict === wanted).length;
-  const figures = `${count(nodes.length, 'node')}: ${of('pass')} well, ${of('fail')} with errors, ${of('inconclusive')} not known`;
+  const figures = `${count(nodes.length, 'node')}: ${of('pass')} well, ${of('fail')} with errors, ${of('inconclusive')} inconclusive`;
   switch (verdict) {
     case 'pass':
       return painter.good(`verified: ${figures}`);
     case 'fail':
       return painter.bad(`not as it should be: ${figures}, ${count(broken.length, 'broken Service')}`);
     case 'inconclusive':
-      return painter.doubt(`could not be verified: ${figures}`);
+      return painter.doubt(`inconclusive: ${figures}`);
   }
 }

@@ -35,6 +35,7 @@ describe('before any cluster is asked', () => {
       /--batch would change none of them; leave it out/,
     ],
     ['an unknown command', ['migrat'], 64, /unknown command 'migrat'/],
+    ['a cap for preflight, which looks at none', ['preflight', '--batch', '5'], 64, /unknown option '--batch'/],
     ['an unknown flag', ['plan', '--bach', '5'], 64, /unknown option '--bach'/],
     ['a plan to a file of no known kind', ['plan', '-o', 'plan.txt'], 64, /plan\.txt: the name must end in \.yaml/],
     ['an inventory to such a file', ['inventory', '-o', 'cluster'], 64, /cluster: the name must end in \.yaml/],
@@ -47,7 +48,7 @@ describe('before any cluster is asked', () => {
     ],
     ['a Service that is none', ['trace', 'shop/web/x'], 64, /trace takes NAMESPACE\/NAME.*got 'shop\/web\/x'/],
     ['two namespaces', ['trace', 'a/web', '-n', 'b'], 64, /'a\/web' names another namespace than --namespace b/],
-    ['a format that trace has not', ['trace', 'web', '--output', 'xml'], 64, /--output takes text, json; got 'xml'/],
+    ['a format that trace has not', ['trace', 'web', '--format', 'junit'], 64, /Allowed choices are text, json/],
     ['an account without its namespace', ['rbac', '--service-account', 'ci'], 64, /takes NAMESPACE:NAME; got 'ci'/],
     [
       'a bad fault of the demo',

@@ -12,7 +12,7 @@ let bed: EmbeddedTestbed;
 afterEach(() => bed.close());
 
 async function trace(code: number, ...args: string[]): Promise<ServiceTrace> {
-  const result = await bed.proxyctl('trace', '--output', 'json', ...args);
+  const result = await bed.proxyctl('trace', '--format', 'json', ...args);
   expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(code);
   return JSON.parse(result.stdout);
 }

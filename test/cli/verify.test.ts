@@ -18,7 +18,7 @@ beforeEach(async () => {
 afterEach(() => bed.close());
 
 async function verify(code: number, ...args: string[]): Promise<Verification> {
-  const result = await bed.proxyctl('verify', '--output', 'json', ...args);
+  const result = await bed.proxyctl('verify', '--format', 'json', ...args);
   expect(result.code, `${result.stdout}\n${result.stderr}`).toBe(code);
   return JSON.parse(result.stdout);
 }
@@ -49,7 +49,7 @@ describe('a cluster that is well', () => {
   it('is verified, and as it was before', { timeout: TIMEOUT }, async () => {
     const result = await bed.proxyctl('verify');
     expect(result.code, result.stderr).toBe(0);
-    expect(result.stdout).toContain('verified: 3 nodes: 3 well, 0 with errors, 0 not known');
+    expect(result.stdout).toContain('verified: 3 nodes: 3 well, 0 with errors, 0 inconclusive');
     expect(result.stdout.match(/\d+ Service ports in iptables rules as the API says/g)).toHaveLength(3);
     expect(result.stderr).toContain(
       'nothing of the cluster is changed, but for short-lived pods and Services in namespace proxyctl',
@@ -169,7 +169,7 @@ describe('for a while', () => {
   it('it tells each round, finds what comes and goes, and keeps its watchers meanwhile', {
     timeout: TIMEOUT,
   }, async () => {
-    const rounds = new Rounds(bed.start('verify', '--for', '1h', '--output', 'json', '--playbook', quick));
+    const rounds = new Rounds(bed.start('verify', '--for', '1h', '--format', 'json', '--playbook', quick));
     expect(await rounds.next()).toMatchObject({ round: 1, verdict: 'pass' });
     const pods = watchers();
     expect(pods).toHaveLength(6);
@@ -188,7 +188,7 @@ describe('for a while', () => {
 
   it('it replaces watchers that were taken away', { timeout: TIMEOUT }, async () => {
     const impatient = tempFile('playbook.yaml', 'gates: { settle: 1s, convergence: 15s }\n');
-    const rounds = new Rounds(bed.start('verify', '--for', '1h', '--output', 'json', '--playbook', impatient));
+    const rounds = new Rounds(bed.start('verify', '--for', '1h', '--format', 'json', '--playbook', impatient));
     expect((await rounds.next()).verdict).toBe('pass');
     for (const { metadata } of bed.sim.store.list('Pod', NAMESPACE))
       if (metadata.name.endsWith(nodeName(2)))
@@ -239,7 +239,7 @@ describe('the command', () => {
 
   it.each([
     [['--node', 'nobody'], /no node nobody in this cluster; there are /],
-    [['--output', 'xml'], /--output takes text, json; got 'xml'/],
+    [['--format', 'xml'], /Allowed choices are text, json/],
   ])('knows wrong usage: %j', async (args, says) => {
     const result = await bed.proxyctl('verify', ...args);
     expect(result.code).toBe(64);
@@ -266,7 +266,7 @@ describe('a frozen rule of iptables under ipvs', () => {
     try {
       const { service, node } = nodePortAndNode(ipvs);
       freezeRefusal(ipvs, node, service);
-      const result = await ipvs.proxyctl('verify', '--output', 'json');
+      const result = await ipvs.proxyctl('verify', '--format', 'json');
       expect(result.code, result.stderr).toBe(20);
       const found: Verification = JSON.parse(result.stdout);
       const name = `${service.metadata.namespace}/${service.metadata.name}`;

@@ -46,8 +46,8 @@ const TEXT: Record<string, (text: string, painter: Painter) => string> = {
       ...poisoned(found.nodes, text).map(n => nodeLine(n, painter)),
     ].join('\n'),
 };
-/** They are given parts of the above, or are the escaping itself. */
-const HELPERS = ['escape.ts', 'layout.ts', 'paint.ts', 'run-reading.ts'];
+/** They are given parts of the above, are the escaping itself, or hold our own words alone. */
+const HELPERS = ['escape.ts', 'exit-codes.ts', 'layout.ts', 'paint.ts', 'run-reading.ts'];
 
 function linesOfProgress(heard: readonly RunEvent[]): string {
   const { stream, text } = screen(false);

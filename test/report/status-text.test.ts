@@ -101,7 +101,7 @@ describe('status', () => {
 
       node     planned   effective  since  residue        note
       n2       iptables  iptables   2 h    not looked at  between-modes
-      n1       nftables  nftables   2 h    2 traces
+      n1       nftables  nftables   2 h    2 leftovers
       n3       iptables  iptables   2 h    not looked at
       w\\u{1b}  iptables  iptables   2 h    not looked at
 

@@ -62,11 +62,11 @@ describe('the text', () => {
     expect(text).toContain('1 Service not probed');
     expect(text).toContain('broken Services\n  shop/web on n2\n');
     expect(text.trimEnd().split('\n').at(-1)).toBe(
-      'not as it should be: 2 nodes: 1 well, 1 with errors, 0 not known, 1 broken Service',
+      'not as it should be: 2 nodes: 1 well, 1 with errors, 0 inconclusive, 1 broken Service',
     );
     expect(verifyText(found([node('n1', rules)]), plain)).toContain('verified: 1 node: 1 well');
     expect(verifyText(found([node('n2', unseen)]), plain)).toContain(
-      'could not be verified: 1 node: 0 well, 0 with errors, 1 not known',
+      'inconclusive: 1 node: 0 well, 0 with errors, 1 inconclusive',
     );
   });
 
@@ -80,7 +80,7 @@ describe('the text', () => {
 
   test('of a round that is well is a line; of any other all is said', () => {
     const well = roundText(found([node('n1', rules)], { round: 3 }), plain);
-    expect(well).toBe('2026-01-01T12:00:00Z round 3: verified: 1 node: 1 well, 0 with errors, 0 not known\n');
+    expect(well).toBe('2026-01-01T12:00:00Z round 3: verified: 1 node: 1 well, 0 with errors, 0 inconclusive\n');
     const bad = found([node('n1', broken('a/b'))], { round: 4 });
     expect(roundText(bad, plain)).toBe(`2026-01-01T12:00:00Z round 4\n${verifyText(bad, plain)}`);
   });

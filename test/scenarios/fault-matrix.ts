@@ -71,7 +71,7 @@ export async function verifyFaults(
   playbook: string,
   tell: (outcome: Outcome) => void,
 ): Promise<Health> {
-  const rounds = new Rounds(bed.start('verify', '--for', '8h', '--output', 'json', '--playbook', playbook));
+  const rounds = new Rounds(bed.start('verify', '--for', '8h', '--format', 'json', '--playbook', playbook));
   const faults = new Faults(bed, mode, rounds);
   try {
     await faults.allWell();

@@ -1,0 +1,55 @@
+// Exit codes for people: what each means, and which of them a command may end with.
+import { EXIT, type ExitCode } from '../core/errors.ts';
+
+/** The table of the README. */
+export const EXIT_WORDS: Record<ExitCode, string> = {
+  [EXIT.done]: 'done, or nothing to do',
+  [EXIT.findings]:
+    'something was found or could not be seen, or stands in the way of a plan or a run; nothing was begun',
+  [EXIT.halted]: 'halted by a gate, or by what somebody else changed; safe, resumable',
+  [EXIT.rolledBack]:
+    'a red gate made nodes go back (`gates.onRed`: `batch`, `run`); a rollback that was asked for ends with 0',
+  [EXIT.stopped]: 'stopped by the operator, or not confirmed',
+  [EXIT.stalePlan]: "the plan is stale, foreign or edited, or the run is another version's",
+  [EXIT.runUnderWay]: 'another run is under way, or stands in the cluster',
+  [EXIT.usage]:
+    'wrong usage; no run stands, for `pause`, `resume`, `abort` and `adjust` (to `rollback` and `finalize` that is nothing to do)',
+  [EXIT.badFile]: 'bad playbook, plan or inventory file',
+  [EXIT.unreachable]: 'cluster not reachable, or its API refused a request',
+  [EXIT.internal]: 'our fault',
+  [EXIT.notPermitted]: 'not permitted',
+};
+
+/** Every command may end with these. */
+const ANY: ReadonlySet<number> = new Set([EXIT.usage, EXIT.unreachable, EXIT.internal, EXIT.notPermitted]);
+
+const RUN = [EXIT.findings, EXIT.halted, EXIT.stopped, EXIT.stalePlan, EXIT.runUnderWay];
+const MIGRATION = [...RUN, EXIT.rolledBack];
+const STEERING = [EXIT.stalePlan, EXIT.runUnderWay];
+const LOOK = [EXIT.findings, EXIT.stalePlan, EXIT.runUnderWay];
+
+/** What a command may end with besides 0 and `ANY`. */
+const MAY: Record<string, readonly ExitCode[]> = {
+  plan: [EXIT.findings, EXIT.badFile],
+  preflight: [EXIT.findings, EXIT.badFile],
+  verify: [...LOOK, EXIT.stopped, EXIT.badFile],
+  status: LOOK,
+  trace: LOOK,
+  rbac: [EXIT.badFile],
+  migrate: [...MIGRATION, EXIT.badFile],
+  resume: MIGRATION,
+  pause: STEERING,
+  abort: STEERING,
+  adjust: [...STEERING, EXIT.stopped],
+  rollback: RUN,
+  finalize: RUN,
+};
+
+/** The codes of a command, all of them without one; for its help. */
+export function exitText(command?: string): string {
+  const may = new Set<number>([EXIT.done, ...(command === undefined ? [] : (MAY[command] ?? []))]);
+  const rows = Object.entries(EXIT_WORDS).filter(([code]) => command === undefined || may.has(Number(code)));
+  const lines = rows.map(([code, words]) => `  ${code.padEnd(4)}${words.replaceAll('`', '')}`);
+  const rest = command === undefined ? '' : ` (${[...ANY].join(', ')}: see 'proxyctl --help')`;
+  return `\nExit codes${rest}:\n${lines.join('\n')}`;
+}
