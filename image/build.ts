@@ -1,5 +1,5 @@
 // npm run image -- FILE.tar [--name NAME]: the watcher's image as an archive (docker-archive, one layer) without docker, from
-// this machine's own Debian packages. `ctr image import FILE.tar` takes it, and so do `docker load` and `kind load`.
+// this machine's own Debian packages. `ctr -n k8s.io images import FILE.tar` takes it, and so do `docker load` and `kind load`.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -114,7 +114,10 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
     .option('--node <name...>', 'only these nodes (names, separated by blanks or commas)')
     .option('--for <duration>', 'again and again for so long (30m, 8h); with --format json one line a round')
     .option('--playbook <file>', 'thresholds and times of the gates')
-    .option('--watcher-image <name>', 'image of the watchers, for mirrors')
+    .option(
+      '--watcher-image <name>',
+      'image of the watchers in your own registry, best by digest (else that on the nodes, never pulled)',
+    )
     .addHelpText(
       'after',
       `
@@ -137,7 +140,10 @@ Examples:
       '--look',
       'put a short-lived watcher on each node, to read what its kernel holds (takes the rights of verify)',
     )
-    .option('--watcher-image <name>', 'image of the watchers, for mirrors')
+    .option(
+      '--watcher-image <name>',
+      'image of the watchers in your own registry, best by digest (else that on the nodes, never pulled)',
+    )
     .addHelpText('after', '\nExamples:\n  proxyctl status\n  proxyctl status --look --format json')
     .action(async options => action(async io => (await import('./commands/status.ts')).statusCommand(io, options)));
   program
@@ -148,7 +154,10 @@ Examples:
     )
     .option('-n, --namespace <name>', 'namespace of the Service, where its name does not say it; else default')
     .option('--node <name>', 'look at this node; else at a Ready node in each mode that the cluster has')
-    .option('--watcher-image <name>', 'image of the watcher, for mirrors')
+    .option(
+      '--watcher-image <name>',
+      'image of the watcher in your own registry, best by digest (else that on the nodes, never pulled)',
+    )
     .addHelpText(
       'after',
       `
@@ -199,7 +208,12 @@ const ONE_WAY = [
 
 function addChanging(program: Command, action: (perform: Perform) => Promise<void>): void {
   const changing = (command: Command): Command =>
-    command.option('--yes', 'do not ask').option('--watcher-image <name>', 'image of the watchers, for mirrors');
+    command
+      .option('--yes', 'do not ask')
+      .option(
+        '--watcher-image <name>',
+        'image of the watchers in your own registry, best by digest (else that on the nodes, never pulled)',
+      );
   changing(
     wishes(program.command('migrate').argument('[plan]', 'plan file; without it proxyctl plans, shows and asks')),
   )

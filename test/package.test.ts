@@ -24,6 +24,9 @@ describe('the package', () => {
       'playbooks/iptables-to-nftables.yaml',
       'schema/playbook.schema.json',
       'dist/watcher.js',
+      'docs/playbook.md',
+      'CHANGELOG.md',
+      'SECURITY.md',
       'LICENSE',
     ]) {
       expect(readdirSync(join(folder, 'package', file, '..'))).toContain(file.split('/').at(-1));

@@ -4,7 +4,7 @@ import type { Credentials, TlsIdentity } from './credentials.ts';
 import type { Env } from './kubeconfig.ts';
 
 /** Connections for requests; followed logs, which keep theirs, have their own. */
-export const POOL = 16;
+const POOL = 16;
 const CONNECT_MS = 10_000;
 /** Below the idle limits of common load balancers. */
 const IDLE_MS = 30_000;

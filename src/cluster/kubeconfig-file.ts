@@ -55,7 +55,7 @@ export function errorCode(error: unknown): string {
 }
 
 /** @throws ProxyctlError 64 naming file, line and column, never the content, which may be a secret. */
-export function parseKubeconfig(file: string, text: string): KubeconfigFile {
+function parseKubeconfig(file: string, text: string): KubeconfigFile {
   const lines = new LineCounter();
   const document = parsed(file, text, lines);
   const [error] = document.errors;

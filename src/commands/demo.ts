@@ -52,7 +52,7 @@ export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<
     const failed = (await judgePreflight(inventory, to, playbook, cluster)).filter(j => j.verdict === 'fail');
     if (failed.length > 0)
       throw new Error(`the simulated cluster fails preflight: ${failed.map(j => j.gate).join(', ')}`);
-    io.err(planText(plan, { width: io.width, paint: io.paint }));
+    io.err(planText(plan, { width: io.width, paint: io.paint, verbose: io.options.verbose }));
     sim.traffic.start();
     const originals = await originalsOf(cluster, inventory);
     await ensureNamespace(cluster, realClock);

@@ -64,7 +64,7 @@ export async function migrateCommand(
     await checkFirst(io, cluster, inventory, plan);
     const shown = given
       ? outsideLines(plan.playbook, io.width).join('\n')
-      : planText(plan, { width: io.width, paint: io.paint });
+      : planText(plan, { width: io.width, paint: io.paint, verbose: io.options.verbose });
     if (shown !== '') io.err(shown);
     const nodes = plan.batches.flatMap(batch => batch.nodes);
     refuseOddNames(nodes, options);

@@ -31,9 +31,9 @@ export async function planCommand(
   const plan = makePlan(inventory, targetOf(inventory, playbook), playbook);
   if (options.output !== undefined) {
     writeData(options.output, plan);
-    io.err(planText(plan, { width: io.width, paint: io.paint }));
+    io.err(planText(plan, { width: io.width, paint: io.paint, verbose: io.options.verbose }));
     io.err(`written to ${options.output}; 'proxyctl migrate ${options.output}' runs it`);
   } else if (io.options.format === 'json') io.out(JSON.stringify(plan));
-  else io.out(planText(plan, { width: io.width, paint: io.paintOut }));
+  else io.out(planText(plan, { width: io.width, paint: io.paintOut, verbose: io.options.verbose }));
   return EXIT.done;
 }

@@ -75,7 +75,7 @@ export async function adjustCommand(io: CommandIo, options: AdjustOptions): Prom
     const inventory = await inventoryOf(cluster);
     const begun = await begunBatches({ cluster, plan: record.plan });
     const plan = adjustPlan(record.plan, change, { inventory, begun, hash: sha256 });
-    io.err(planText(plan, { width: io.width, paint: io.paint }));
+    io.err(planText(plan, { width: io.width, paint: io.paint, verbose: io.options.verbose }));
     io.err(`begun already, and left as they are: ${[...begun].map(escapeText).join(', ') || 'none'}`);
     await confirm(io, cluster.identity, options.yes === true, 'adjust the run');
     if (runner === '') {
@@ -140,7 +140,7 @@ async function tell(
   );
 }
 
-export function stateText({ text, since }: Doing): string {
+function stateText({ text, since }: Doing): string {
   return `now: ${escapeText(text)}, since ${escapeText(since.slice(0, 19))}Z`;
 }
 

@@ -4,7 +4,7 @@ import type { ConntrackSample } from './observation.ts';
 /** Samples kept of a node; at one a second that is two minutes in full, and any longer time more coarsely. */
 const MOST_SAMPLES = 120;
 /** Growth that was seen for less is no trend: probes themselves fill the table at first. */
-export const FORECAST_SAMPLES = 10;
+const FORECAST_SAMPLES = 10;
 export const FORECAST_SECONDS = 20;
 
 /** kube-proxy's own defaults. */

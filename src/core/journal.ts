@@ -4,7 +4,7 @@ import { ClusterIdentity } from './inventory.ts';
 import { ModeSchema } from './mode-schema.ts';
 import { PROBE_KINDS } from './probe-kind.ts';
 
-export const JOURNAL_VERSION = 1;
+const JOURNAL_VERSION = 1;
 
 const finding = z.object({
   level: z.enum(['error', 'inconclusive', 'warning']),
@@ -16,7 +16,13 @@ const finding = z.object({
 export const RunOutcome = z.enum(['done', 'halted', 'rolled back', 'stopped', 'failed']);
 export type RunOutcome = z.infer<typeof RunOutcome>;
 
-const batch = z.object({ id: z.string(), nodes: z.array(z.string()), services: z.number() });
+const batch = z.object({
+  id: z.string(),
+  nodes: z.array(z.string()),
+  services: z.number(),
+  /** Its node alone exposes more than the cap. */
+  overCap: z.boolean().optional(),
+});
 
 const at = { t: z.iso.datetime(), run: z.string() };
 

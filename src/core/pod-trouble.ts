@@ -1,11 +1,14 @@
 // Why a pod does not start, as its status tells.
 import type { KubeObject } from './cluster.ts';
+import { NAMESPACE } from './names.ts';
+import { NOT_LOADED } from './watcher-image.ts';
 
-export type TroubleKind = 'image' | 'config' | 'schedule' | 'crash' | 'ended' | 'creating';
+export type TroubleKind = 'image' | 'absent' | 'config' | 'schedule' | 'crash' | 'ended' | 'creating';
 
 /** Seconds that a trouble may last before nobody should wait any more. What is still being created may take its time. */
 export const PATIENCE: Record<TroubleKind, number> = {
   image: 45,
+  absent: 5,
   config: 30,
   schedule: 30,
   crash: 30,
@@ -29,6 +32,7 @@ interface Terminated {
   reason?: string;
 }
 
+const NEVER_PULL = 'ErrImageNeverPull';
 const IMAGE = /Image|^RegistryUnavailable$|^SignatureValidationFailed$/;
 const CONFIG =
   /^(CreateContainerConfigError|CreateContainerError|RunContainerError|PreCreateHookError|PostStartHookError)$/;
@@ -40,7 +44,8 @@ export function podTrouble(pod: KubeObject): PodTrouble | undefined {
   const { status = {}, metadata } = pod;
   if (metadata.deletionTimestamp !== undefined) return undefined;
   const found = ofPod(status, pod.spec?.restartPolicy === 'Never') ?? ofContainers(status);
-  return found && { ...found, text: `pod ${metadata.namespace}/${metadata.name}: ${found.text}` };
+  const advice = metadata.namespace === NAMESPACE && found?.kind === 'absent' ? `; ${NOT_LOADED}` : '';
+  return found && { ...found, text: `pod ${metadata.namespace}/${metadata.name}: ${found.text}${advice}` };
 }
 
 function ofPod(status: KubeObject['status'], endsForGood: boolean): PodTrouble | undefined {
@@ -73,6 +78,7 @@ function ofContainer({ state, lastState, restartCount = 0 }: ContainerStatus): P
     const last = lastState?.terminated ? `; it ${endText(lastState.terminated)}` : '';
     return { kind: 'crash', text: `${reason}, ${restartCount} restarts${last}` };
   }
+  if (reason === NEVER_PULL) return { kind: 'absent', text: `${reason}${said(message)}` };
   if (IMAGE.test(reason)) return { kind: 'image', text: `${reason}${said(message)}` };
   if (CONFIG.test(reason)) return { kind: 'config', text: `${reason}${said(message)}` };
   if (!CREATING.test(reason)) return undefined;

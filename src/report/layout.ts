@@ -74,5 +74,3 @@ export function duration(seconds: number): string {
   const minutes = Math.round((s % 3600) / 60);
   return minutes === 0 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 3600)} h ${minutes} min`;
 }
-
-export { count, few } from '../core/words.ts';

@@ -15,13 +15,21 @@ const NOTES_SHOWN = 20;
 /** Of the table. */
 const NARROWEST = 64;
 
+interface PlanView {
+  readonly width?: number;
+  readonly paint?: Painter;
+  /** Every node and namespace of each batch, not the first ones. */
+  readonly verbose?: boolean;
+}
+
 /** A plan for people: what happens in which order, what each batch exposes, and what is left alone. Ends with a line break. */
-export function planText(plan: Plan, options: { width?: number; paint?: Painter } = {}): string {
+export function planText(plan: Plan, options: PlanView = {}): string {
   const width = Math.max(options.width ?? 80, NARROWEST);
   const paint = options.paint ?? makePainter(false);
+  const verbose = options.verbose === true;
   const sections = [
     head(plan, width, paint),
-    table(plan, width, paint),
+    table(plan, { width, paint, verbose }),
     besides(plan, width, paint),
     outsideLines(plan.playbook, width).map(line => paint.doubt(line)),
     foot(plan, width, paint),
@@ -72,12 +80,12 @@ function withoutWayBack(batches: readonly Batch[]): string {
   return doors.length === 0 ? '' : `; ${count(doors.length, 'node')} without a way back`;
 }
 
-function table(plan: Plan, width: number, paint: Painter): string[] {
+function table(plan: Plan, view: Required<PlanView>): string[] {
   if (plan.batches.length === 0) return ['Nothing to do: no node is to flip.'];
   const cap = plan.playbook.batch.services;
   return [
-    paint.strong(cells('batch', 'nodes', 'newly exposed', 'exposed in all', 'takes about')),
-    ...plan.batches.flatMap(batch => batchRows(batch, cap, width, paint)),
+    view.paint.strong(cells('batch', 'nodes', 'newly exposed', 'exposed in all', 'takes about')),
+    ...plan.batches.flatMap(batch => batchRows(batch, cap, view)),
   ];
 }
 
@@ -91,34 +99,45 @@ function namesOf(nodes: readonly { name: string }[]): string {
   return few(names, NODES_SHOWN);
 }
 
-function batchRows(batch: Batch, cap: number, width: number, paint: Painter): string[] {
+function batchRows(batch: Batch, cap: number, { width, paint, verbose }: Required<PlanView>): string[] {
   const figures = [batch.nodes.length, batch.services.length, batch.exposedAfter].map(String);
   const rows = [cells(escapeText(batch.id), ...figures, duration(batch.estimate))];
   if (batch.overCap) rows.push(INDENT + paint.doubt(`over the cap of ${cap}: one node alone exposes more`));
   const reasons = few([...new Set(batch.nodes.map(node => node.why))], 2);
-  rows.push(...row('', `${namesOf(batch.nodes)} (${reasons})`, width));
+  const nodes = verbose ? batch.nodes.map(node => node.name).join(', ') : namesOf(batch.nodes);
+  rows.push(...row('', `${nodes} (${reasons})`, width));
   if (batch.rehearses !== undefined)
     rows.push(...row('', `rehearses the way back: ${batch.rehearses} flips, goes back and flips again`, width));
-  const first = batch.namespaces.length === 0 ? 'nothing new' : few(batch.namespaces, NAMESPACES_SHOWN);
+  const first =
+    batch.namespaces.length === 0 ? 'nothing new' : few(batch.namespaces, verbose ? Infinity : NAMESPACES_SHOWN);
   rows.push(...row('', `exposes ${first}`, width).map(line => paint.faint(line)));
   return rows;
 }
 
-/** The nodes that cannot be brought back, by reason. */
+/** The nodes that cannot be brought back, all of them, by reason. */
 export function oneWayLines(nodes: readonly PlannedNode[], width: number): string[] {
   const byReason = Map.groupBy(
     nodes.filter(node => node.oneWay !== undefined),
     node => node.oneWay,
   );
   return [...byReason].flatMap(([why, members]) =>
-    hang('no way back: ', escapeText(`${namesOf(members)}: ${why}`), width),
+    hang('no way back: ', escapeText(`${members.map(node => node.name).join(', ')}: ${why}`), width),
   );
+}
+
+/** The nodes that alone expose more than the cap, all of them. */
+function overCapLines({ batches, playbook }: Plan, width: number): string[] {
+  const over = batches.filter(batch => batch.overCap);
+  if (over.length === 0) return [];
+  const named = over.map(batch => `${batch.nodes.map(node => node.name).join(', ')} (${batch.services.length})`);
+  return hang('over the cap: ', escapeText(`more than ${playbook.batch.services} alone: ${named.join(', ')}`), width);
 }
 
 function besides(plan: Plan, width: number, paint: Painter): string[] {
   const lines: string[] = [];
   const nodes = plan.batches.flatMap(batch => batch.nodes);
   lines.push(...oneWayLines(nodes, width).map(line => paint.bad(line)));
+  lines.push(...overCapLines(plan, width).map(line => paint.doubt(line)));
   const byReason = Map.groupBy(plan.skipped, node => node.why);
   for (const [why, nodes] of byReason) {
     lines.push(...hang('left alone: ', escapeText(`${namesOf(nodes)}: ${why}`), width));

@@ -21,21 +21,14 @@ export interface PreflightReport {
   readonly gates: readonly Judgement[];
 }
 
-export interface PreflightFacts {
+interface PreflightFacts {
   readonly madeAt: string;
   readonly cluster: ClusterIdentity;
   readonly to: Mode;
   readonly judgements: readonly Judgement[];
-  readonly moment?: Moment;
 }
 
-export function preflightReport({
-  madeAt,
-  cluster,
-  to,
-  judgements,
-  moment = 'preflight',
-}: PreflightFacts): PreflightReport {
+export function preflightReport({ madeAt, cluster, to, judgements }: PreflightFacts): PreflightReport {
   const findings = judgements.flatMap(j => j.findings);
   const of = (level: Finding['level']) => findings.filter(f => f.level === level).length;
   return {
@@ -44,7 +37,7 @@ export function preflightReport({
     madeAt,
     cluster,
     to,
-    moment,
+    moment: 'preflight',
     verdict: verdictOf(findings),
     counts: {
       error: of('error'),

@@ -118,6 +118,8 @@ export function summaryText(events: readonly RunEvent[], journal: string): strin
   else {
     if (opened.batches.length > 0) row('batches', batchesText(reading, opened.batches.length));
     row('Services', exposedText(reading));
+    const over = opened.batches.filter(batch => batch.overCap);
+    if (over.length > 0) row('over cap', over.map(b => `${b.nodes.join(', ')} (${b.services} alone)`).join(', '));
     row('nodes', `${reading.flipped.size} flipped, ${reading.returned.size} returned`);
     if (reading.rehearsal) row('way back', rehearsalText(reading.rehearsal));
     row('probed', tallyText(reading, reading.kinds));

@@ -1,6 +1,7 @@
 // What an operator wants changed of a run under way, made part of its plan and its record before the next batch begins.
 import { adjustPlan } from '../core/adjust-plan.ts';
 import type { RunContext } from '../core/driver.ts';
+import type { RunEvent } from '../core/journal.ts';
 import type { Plan } from '../core/plan.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { adjustmentText } from '../core/steering.ts';
@@ -36,6 +37,11 @@ export async function takeUpAdjustment(engine: Engine, begun: ReadonlySet<string
 }
 
 /** The batches of a plan as the journal has them. */
-export function batchesOf(plan: Plan): { id: string; nodes: string[]; services: number }[] {
-  return plan.batches.map(b => ({ id: b.id, nodes: b.nodes.map(n => n.name), services: b.services.length }));
+export function batchesOf(plan: Plan): Extract<RunEvent, { event: 'replanned' }>['batches'] {
+  return plan.batches.map(({ id, nodes, services, overCap }) => ({
+    id,
+    nodes: nodes.map(n => n.name),
+    services: services.length,
+    ...(overCap ? { overCap } : {}),
+  }));
 }

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { Clock } from '../core/clock.ts';
 import { type Journal, type NewEvent, RunEvent } from '../core/journal.ts';
 import { diskTrouble } from './disk-trouble.ts';
@@ -49,26 +48,5 @@ function openLines(path: string): LinesFile {
     return new LinesFile(path);
   } catch (cause) {
     throw diskTrouble(`the journal ${path}`, cause);
-  }
-}
-
-/** The events of a journal; a torn last line is left out, a broken line before it is an error. */
-export function readJournal(path: string): RunEvent[] {
-  const lines = readFileSync(path, 'utf8').split('\n');
-  const events: RunEvent[] = [];
-  for (const [index, line] of lines.entries()) {
-    if (line === '') continue;
-    const parsed = RunEvent.safeParse(parse(line));
-    if (parsed.success) events.push(parsed.data);
-    else if (index < lines.length - 1) throw new Error(`${path}:${index + 1}: not an event of a journal`);
-  }
-  return events;
-}
-
-function parse(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
   }
 }

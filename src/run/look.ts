@@ -13,11 +13,13 @@ import { takeLease } from './lease.ts';
 import { createFresh } from './node-watch.ts';
 import { watcherPod } from './pods.ts';
 import { ensureNamespace } from './record.ts';
+import { PodPace } from './troubles.ts';
 
 const AT_ONCE = 16;
 /** Time for a watcher to start and to look, image pull included, in seconds. */
 const LOOK_SECONDS = 120;
 const GONE_SECONDS = 180;
+const ADVICE = 'see the pods in namespace proxyctl';
 const LOOK_MAP = 'proxyctl-look';
 const NO_TARGETS: ProbeTargets = { version: 1, targets: [] };
 
@@ -42,7 +44,7 @@ type Looking = Pick<RunContext, 'id' | 'cluster' | 'clock' | 'waitFor'> &
 /** What the kernel and the kube-proxy of each node tell; a text says why one could not be looked at. Nothing of it stays. */
 export async function lookAtNodes(options: LookOptions): Promise<Map<string, NodeView | string>> {
   const { cluster, clock, image, proxyConfig, run, holder, trace = [] } = options;
-  const waitFor = waiter({ append: () => undefined }, clock, new AbortController().signal);
+  const waitFor = waiter({ append: () => undefined }, clock, new AbortController().signal, ADVICE);
   const looking: Looking = { id: run ?? 'look', cluster, clock, waitFor, image, proxyConfig, trace };
   await ensureNamespace(cluster, clock);
   // A run that begins meanwhile would lose its record with the namespace.
@@ -93,9 +95,11 @@ async function lookAt(looking: Looking, node: string): Promise<NodeView | string
       },
       done.signal,
     );
-    const whole = looking.waitFor(`the look at ${node}`, LOOK_SECONDS, async () =>
-      done.signal.aborted ? true : undefined,
-    );
+    const pace = new PodPace(clock.monotonic());
+    const whole = looking.waitFor(`the look at ${node}`, LOOK_SECONDS, async seen => {
+      if (!done.signal.aborted && pace.isDue(clock.monotonic())) seen(await cluster.get(ref));
+      return done.signal.aborted ? true : undefined;
+    });
     await Promise.race([follow, whole]);
   } catch (error) {
     if (!isWhole(view)) return view.troubles.at(-1) ?? (error instanceof Error ? error.message : String(error));

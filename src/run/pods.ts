@@ -5,6 +5,7 @@ import { LABEL_PART, LABEL_RUN, NAMESPACE, NODE_ACCOUNT, PARTS } from '../core/n
 import type { Vantage } from '../core/observation.ts';
 import type { OwnService } from '../core/probe-service.ts';
 import { addressesText, type ProxyAddresses, WARM } from '../core/proxy-address.ts';
+import { pullPolicy } from '../core/watcher-image.ts';
 
 export const TARGETS_MAP = 'proxyctl-targets';
 const TARGETS_FOLDER = '/etc/proxyctl';
@@ -116,7 +117,7 @@ function basePod(options: PodOptions, name: string, part: string, args: string[]
         {
           name: 'proxyctl',
           image: options.image,
-          imagePullPolicy: 'IfNotPresent',
+          imagePullPolicy: pullPolicy(options.image),
           args,
           securityContext: {
             allowPrivilegeEscalation: false,

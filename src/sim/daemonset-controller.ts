@@ -193,7 +193,7 @@ function selects(daemonSet: KubeObject, pod: KubeObject): boolean {
   return matchesSelector(daemonSet.spec.selector, pod.metadata.labels ?? {});
 }
 
-export function controllerUid(pod: KubeObject): string | undefined {
+function controllerUid(pod: KubeObject): string | undefined {
   return pod.metadata.ownerReferences?.find(owner => owner.controller)?.uid;
 }
 

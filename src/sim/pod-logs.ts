@@ -109,7 +109,7 @@ function containerOf(pod: KubeObject, asked: string | null): string {
 function waitingReason(pod: KubeObject, name: string): string {
   const statuses: { name: string; state?: { waiting?: { reason?: string } } }[] = pod.status?.containerStatuses ?? [];
   const reason = statuses.find(s => s.name === name)?.state?.waiting?.reason ?? 'ContainerCreating';
-  return /Image|ErrImage/.test(reason) ? `trying and failing to pull image` : reason;
+  return /^(ErrImagePull|ImagePullBackOff)$/.test(reason) ? `trying and failing to pull image` : reason;
 }
 
 class LogWriter {

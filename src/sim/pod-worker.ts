@@ -83,10 +83,12 @@ export class PodWorker {
     if (missingConfigMaps(registry.store, this.pod).length > 0) {
       return { reason: 'ContainerCreating', containers: [...this.states.keys()] };
     }
-    const containers = this.containers()
-      .filter(c => faults.missingImages.has(c.image) || (faults.registryAway && this.hasToPull(c)))
-      .map(c => c.name);
-    if (containers.length === 0) return undefined;
+    const lacking = this.containers().filter(
+      c => faults.missingImages.has(c.image) || (faults.registryAway && this.hasToPull(c)),
+    );
+    if (lacking.length === 0) return undefined;
+    const containers = lacking.map(c => c.name);
+    if (lacking.some(c => c.imagePullPolicy === 'Never')) return { reason: 'ErrImageNeverPull', containers };
     const again = containers.some(name => /Image/.test(this.stateOf(name).waiting?.reason ?? ''));
     return { reason: again ? 'ImagePullBackOff' : 'ErrImagePull', containers };
   }
@@ -97,8 +99,9 @@ export class PodWorker {
     for (const container of this.containers()) this.run(container.name, 0);
   }
 
+  /** What is never pulled was loaded on the nodes, but for the images that are missing. */
   private hasToPull({ image, imagePullPolicy }: { image: string; imagePullPolicy?: string }): boolean {
-    return imagePullPolicy === 'Always' || !this.node.images.has(image);
+    return imagePullPolicy === 'Always' || (imagePullPolicy !== 'Never' && !this.node.images.has(image));
   }
 
   private stateOf(name: string): ContainerState {

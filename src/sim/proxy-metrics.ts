@@ -84,7 +84,7 @@ function histogram(name: string, stats: Record<Family, SyncStats>): string[] {
 }
 
 /** As Go's strconv writes the shortest form: an exponent from 1e+06 on. */
-export function goFloat(value: number): string {
+function goFloat(value: number): string {
   const size = Math.abs(value);
   return value !== 0 && (size >= 1e6 || size < 1e-4) ? exponent(value) : String(value);
 }

@@ -219,7 +219,7 @@ class Sweeper {
 }
 
 /** Throws on what is no CIDR. */
-export function blockList(cidrs: readonly string[]): BlockList {
+function blockList(cidrs: readonly string[]): BlockList {
   const list = new BlockList();
   for (const cidr of cidrs) {
     const [address = '', length = ''] = cidr.split('/');

@@ -1,12 +1,16 @@
 // `proxyctl trace` as a process, on the embedded cluster in each mode: what it says is what the node's kernel does.
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { KubeObject } from '../../src/core/cluster.ts';
 import { MODES, type Mode } from '../../src/core/mode.ts';
 import { NAMESPACE } from '../../src/core/names.ts';
 import type { ServiceTrace } from '../../src/core/trace.ts';
+import { watcherImage } from '../../src/core/watcher-image.ts';
 import { runTool } from '../../src/sim/node-tools.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from '../scenarios/embedded-testbed.ts';
 
+const { version } = JSON.parse(readFileSync(resolve(import.meta.dirname, '../../package.json'), 'utf8'));
 const TIMEOUT = 120_000;
 let bed: EmbeddedTestbed;
 afterEach(() => bed.close());
@@ -46,6 +50,16 @@ const kernelText = (node: string, mode: Mode) =>
     ipvs: () =>
       `${program(node, 'iptables-nft-save')}${program(node, 'ipset', 'save')}${program(node, 'ip', '-o', 'addr', 'show', 'dev', 'kube-ipvs0')}`,
   })[mode]();
+
+it('says what to do where the nodes do not have the watcher’s image', { timeout: TIMEOUT }, async () => {
+  bed = await embeddedTestbed('iptables', 72, 2);
+  bed.sim.fault.missingImages.add(watcherImage(version));
+  const { code, stdout } = await bed.proxyctl('trace', nameOf(someService()));
+  expect(code, stdout).toBe(20);
+  expect(stdout.replaceAll(/\s+/g, ' ')).toMatch(
+    /ErrImageNeverPull; load the archive of 'npm run image' .*--watcher-image/,
+  );
+});
 
 describe.each(MODES)('in %s mode', mode => {
   it('names what is really there, and what to type', { timeout: TIMEOUT }, async () => {

@@ -17,13 +17,20 @@ const inContainer = (...containerStatuses: object[]) => pod({ phase: 'Pending', 
 const ended = (exitCode: number) => ({ state: { terminated: { exitCode, reason: 'Error' } } });
 
 describe('podTrouble', () => {
-  it.each(['ErrImagePull', 'ImagePullBackOff', 'InvalidImageName', 'ErrImageNeverPull', 'ImageInspectError'])(
+  it.each(['ErrImagePull', 'ImagePullBackOff', 'InvalidImageName', 'ImageInspectError'])(
     '%s is about the image',
     reason => {
       const text = `pod kube-system/warm: ${reason}: Back-off pulling image "x"`;
       expect(podTrouble(inContainer(waiting(reason, 'Back-off pulling\n image "x"')))).toEqual({ kind: 'image', text });
     },
   );
+
+  it('an image that is never pulled is absent; where it is ours, what to do is said', () => {
+    const theirs = inContainer(waiting('ErrImageNeverPull'));
+    expect(podTrouble(theirs)).toEqual({ kind: 'absent', text: 'pod kube-system/warm: ErrImageNeverPull' });
+    const ours = { ...theirs, metadata: { ...theirs.metadata, namespace: 'proxyctl' } };
+    expect(podTrouble(ours)?.text).toMatch(/ErrImageNeverPull; load the archive of 'npm run image' .* --watcher-image/);
+  });
 
   it.each(['CreateContainerConfigError', 'CreateContainerError', 'RunContainerError'])(
     '%s is about the node',

@@ -7,8 +7,17 @@ import { makeInventory, makeNode, makePlaybook, makeService, SYSTEM_SERVICES } f
 
 const services = [...SYSTEM_SERVICES, makeService('shop/web'), makeService('shop/db'), makeService('pay/api')];
 
+/** More namespaces than a row names. */
+const SPACES = ['a', 'b', 'c', 'd', 'e', 'f'].map(letter => [`team-${letter}`, 1] as const);
+
 function make(
-  change: { simulated?: boolean; book?: object; notes?: string[]; nodes?: ReturnType<typeof makeNode>[] } = {},
+  change: {
+    simulated?: boolean;
+    book?: object;
+    notes?: string[];
+    nodes?: ReturnType<typeof makeNode>[];
+    spaces?: boolean;
+  } = {},
 ): Plan {
   const nodes = change.nodes ?? [
     makeNode('cp', { role: 'control-plane' }),
@@ -18,7 +27,8 @@ function make(
     makeNode('node4', { ready: false }),
     makeNode('node5', { ready: false }),
   ];
-  const inventory = makeInventory(nodes, services);
+  const more = change.spaces ? SPACES.map(([name]) => makeService(`${name}/web`)) : [];
+  const inventory = makeInventory(nodes, [...services, ...more]);
   inventory.cluster.simulated = change.simulated ?? false;
   return planMigration({
     inventory,
@@ -103,6 +113,9 @@ describe('planText', () => {
     const plan = { ...make({ book: { batch: { services: 1 } } }), lowerBound: 2 };
     const text = planText(plan);
     expect(text).toMatch(/over the cap of 1: one node alone exposes more/);
+    const over = plan.batches.filter(batch => batch.overCap).map(b => `${b.nodes[0]?.name} (${b.services.length})`);
+    expect(over.length).toBeGreaterThan(0);
+    expect(text.replaceAll(/\s+/g, ' ')).toContain(`over the cap: more than 1 alone: ${over.join(', ')}`);
     expect(text).toMatch(/3 batches, no plan under these caps has fewer than 2;/);
   });
 
@@ -113,6 +126,23 @@ describe('planText', () => {
     );
     expect(text).toContain('n101, n102, n103 and 36 more');
     expect(text).toContain('and 5 more notes in the plan');
+  });
+
+  it('names every node without a way back, and with verbose every node and namespace', () => {
+    const nodes = Array.from({ length: 9 }, (_, i) => makeNode(`n${i}`, { pods: Object.fromEntries(SPACES) }));
+    const plan = make({ nodes, book: { batch: { nodes: 9, services: 100 } }, spaces: true });
+    for (const node of plan.batches.flatMap(b => b.nodes)) node.oneWay = 'ipvs would not start again';
+    const names = plan.batches.flatMap(b => b.nodes.map(n => n.name));
+    const flat = (text: string) => text.replaceAll(/\s+/g, ' ');
+    expect(flat(planText(plan))).toContain(`no way back: ${names.join(', ')}: ipvs would not start again`);
+    const [most = { nodes: [], namespaces: [] }] = plan.batches.toSorted((a, b) => b.nodes.length - a.nodes.length);
+    const listed = most.nodes.map(n => n.name).join(', ');
+    expect(flat(planText(plan))).not.toContain(`${listed} (`);
+    expect(flat(planText(plan, { verbose: true }))).toContain(`${listed} (`);
+    const all = (plan.batches.find(b => b.namespaces.length > 4)?.namespaces ?? []).join(', ');
+    expect(all).not.toBe('');
+    expect(flat(planText(plan))).not.toContain(`exposes ${all}`);
+    expect(flat(planText(plan, { verbose: true }))).toContain(`exposes ${all}`);
   });
 
   it('has words for nothing to do', () => {

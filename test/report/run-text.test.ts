@@ -105,6 +105,12 @@ describe('summary', () => {
     expect(text).toMatch(/next +nothing/);
   });
 
+  test('names the nodes that alone exposed more than the cap', () => {
+    const batches = [{ id: 'batch-1', nodes: ['n1'], services: 4, overCap: true }];
+    expect(summary(journal(opened(), { event: 'replanned', why: 'x', batches }))).toMatch(/over cap +n1 \(4 alone\)/);
+    expect(summary(HALTED)).not.toContain('over cap');
+  });
+
   test('of a finalize: who was handed back, and no counts of what it does not do', () => {
     const back: NewEvent = { event: 'node-back', batch: 'batch-1', node: 'n1', mode: 'nftables' };
     const closed: NewEvent = { event: 'run-closed', outcome: 'done', reason: 'its own now', next: '' };

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { nodeAccount, ownNamespace } from '../../src/core/own-namespace.ts';
 import { proxyAddresses } from '../../src/core/proxy-address.ts';
+import { watcherImage } from '../../src/core/watcher-image.ts';
 import { sweeperPod, watcherPod } from '../../src/run/pods.ts';
 
 const options = {
@@ -59,6 +60,21 @@ describe('on the pod network', () => {
     expect(spec.containers[0].securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 65_534 });
     expect(spec.hostNetwork).toBeUndefined();
   });
+});
+
+describe('the image', () => {
+  const policyOf = (image: string) => watcherPod({ ...options, image }, 'host').spec.containers[0].imagePullPolicy;
+
+  it('is never pulled by our bare name, which in a public registry is anybody’s', () => {
+    expect(policyOf(watcherImage('0.1.0'))).toBe('Never');
+    expect(Object.values(PODS).map(({ spec }) => spec.containers[0].imagePullPolicy)).toEqual(Array(3).fill('Never'));
+  });
+
+  it.each([
+    'registry.example.com/proxyctl/watcher:v0.1.0',
+    'docker.io/proxyctl/watcher:v0.1.0',
+    `proxyctl/watcher@sha256:${'0'.repeat(64)}`,
+  ])('is pulled where a node lacks it: %s', image => expect(policyOf(image)).toBe('IfNotPresent'));
 });
 
 describe('volumes', () => {

@@ -2,8 +2,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, type TestContext } from 'vitest';
-import { readJournal } from '../../src/run/journal-file.ts';
 import type { RunningCli } from '../cli/run-cli.ts';
+import { readJournal } from '../run/read-journal.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from './embedded-testbed.ts';
 import { migrated } from './migration.ts';
 import { differences } from './testbed.ts';
