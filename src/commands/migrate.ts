@@ -1,4 +1,5 @@
 import { canonicalJson } from '../core/canonical.ts';
+import type { Cluster } from '../core/cluster.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { continues } from '../core/extend-plan.ts';
 import { planIdOf, verifyPlan } from '../core/fingerprint.ts';
@@ -13,7 +14,7 @@ import { realClock } from '../run/clock.ts';
 import { fencedCluster } from '../run/fence.ts';
 import { holding } from '../run/hold.ts';
 import { migrate } from '../run/migrate.ts';
-import { ensureNamespace, findRecord, replaceRecord, writeRecord } from '../run/record.ts';
+import { ensureNamespace, findRecord, refuseTooLarge, replaceRecord, writeRecord } from '../run/record.ts';
 import { rememberConsent, showForeign } from './consent.ts';
 import { type CommandIo, confirm } from './io.ts';
 import { configOf, makePlan, playbookOf, targetOf, type Wishes } from './make-plan.ts';
@@ -68,22 +69,27 @@ export async function migrateCommand(
     if (shown !== '') io.err(shown);
     const nodes = plan.batches.flatMap(batch => batch.nodes);
     refuseOddNames(nodes, options);
+    refuseTooLarge(await firstRecord(cluster, inventory, plan));
     await confirmOneWay(io, nodes, options);
     io.err(planLine(plan));
     await confirm(io, cluster.identity, options.yes === true, 'migrate');
-    const originals = await originalsOf(cluster, inventory);
+    const made = await firstRecord(cluster, inventory, plan);
     await ensureNamespace(cluster, realClock);
-    const run = newRunId();
-    const hold = { cluster, clock: realClock, record, holder: holder(run) };
+    const hold = { cluster, clock: realClock, record, holder: holder(made.run) };
     return await holding(hold, async held => {
-      const startedAt = new Date().toISOString();
-      const made: RunRecord = { kind: 'RunRecord', version: 1, run, revision: 1, startedAt, plan, originals };
       await writeRecord(fencedCluster(cluster, held), made);
       return start(io, { cluster, inventory, record: made, held }, options);
     });
   } finally {
     cluster.close();
   }
+}
+
+/** Of a run that begins now. */
+async function firstRecord(cluster: Cluster, inventory: Inventory, plan: Plan): Promise<RunRecord> {
+  const originals = await originalsOf(cluster, inventory);
+  const startedAt = new Date().toISOString();
+  return { kind: 'RunRecord', version: 1, run: newRunId(), revision: 1, startedAt, plan, originals };
 }
 
 /** A plan says all of that itself. @throws ProxyctlError 64 */

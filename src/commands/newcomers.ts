@@ -6,6 +6,7 @@ import type { Batch, Plan, PlannedNode } from '../core/plan.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { count, few } from '../core/words.ts';
 import { escapeText } from '../report/escape.ts';
+import { tooLarge } from '../run/record.ts';
 import type { CommandIo } from './io.ts';
 import { configOf } from './make-plan.ts';
 import type { OneWayOptions } from './one-way.ts';
@@ -36,6 +37,12 @@ export async function withNewcomers(io: CommandIo, standing: Standing, options: 
   if (added.length > 0) showFindings(io, standing.inventory, plan, judgements);
   for (const line of leftLines(standing, left, added)) io.err(escapeText(line));
   if (added.length === 0) return record;
+  const next = { ...record, revision: record.revision + 1, plan };
+  const large = tooLarge(next);
+  if (large) {
+    io.err(`the run goes on without those who joined: ${large}`);
+    return record;
+  }
   io.err(`${count(added.flatMap(batch => batch.nodes).length, 'node')} joined since the plan was made:`);
   for (const { id, nodes, services } of added) {
     const which = few(nodes.map(node => `${node.name} (${node.from})`));
@@ -43,7 +50,7 @@ export async function withNewcomers(io: CommandIo, standing: Standing, options: 
     const exposing = isFurther ? `exposing ${count(services.length, 'further Service')}` : 'made anew';
     io.err(`  ${id}: ${escapeText(which)}, ${exposing}`);
   }
-  return { ...record, revision: record.revision + 1, plan };
+  return next;
 }
 
 interface Extended {

@@ -11,7 +11,7 @@ import { begunBatches } from '../run/adjust.ts';
 import { answer, ask, ended, leaseOf } from '../run/ask-runner.ts';
 import { realClock } from '../run/clock.ts';
 import { describeHolder } from '../run/lease.ts';
-import { findRecord } from '../run/record.ts';
+import { findRecord, refuseTooLarge } from '../run/record.ts';
 import { type CommandIo, confirm } from './io.ts';
 import { inventoryOf, openCluster, sha256, whoAmI } from './session.ts';
 
@@ -75,6 +75,7 @@ export async function adjustCommand(io: CommandIo, options: AdjustOptions): Prom
     const inventory = await inventoryOf(cluster);
     const begun = await begunBatches({ cluster, plan: record.plan });
     const plan = adjustPlan(record.plan, change, { inventory, begun, hash: sha256 });
+    refuseTooLarge({ ...record, plan });
     io.err(planText(plan, { width: io.width, paint: io.paint, verbose: io.options.verbose }));
     io.err(`begun already, and left as they are: ${[...begun].map(escapeText).join(', ') || 'none'}`);
     await confirm(io, cluster.identity, options.yes === true, 'adjust the run');

@@ -6,7 +6,7 @@ import type { Plan } from '../core/plan.ts';
 import { modeLabel, nodeState } from '../core/run-state.ts';
 import { adjustmentText } from '../core/steering.ts';
 import type { Engine } from './engine.ts';
-import { revise } from './record.ts';
+import { revise, tooLarge } from './record.ts';
 
 /** Batches of which a node was touched: what bears our label or a step. */
 export async function begunBatches({ cluster, plan }: Pick<RunContext, 'cluster' | 'plan'>): Promise<Set<string>> {
@@ -30,8 +30,13 @@ export async function takeUpAdjustment(engine: Engine, begun: ReadonlySet<string
   };
   const plan = adjustPlan(record.plan, change, progress);
   const adjusted = [...(record.adjusted ?? []), { by: change.by, at: change.at, was: record.plan.id }];
-  await revise(engine, { plan, adjusted });
   const why = `${adjustmentText(change)}, as ${change.by} wanted at ${change.at}`;
+  const large = tooLarge({ ...record, plan, adjusted });
+  if (large) {
+    journal.append({ event: 'note', text: `not planned anew, ${why}: ${large}` });
+    return false;
+  }
+  await revise(engine, { plan, adjusted });
   journal.append({ event: 'replanned', why, batches: batchesOf(plan) });
   return true;
 }

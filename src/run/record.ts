@@ -1,3 +1,4 @@
+import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Clock } from '../core/clock.ts';
 import type { Cluster, KubeObject } from '../core/cluster.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
@@ -7,7 +8,14 @@ import { RunRecord } from '../core/run-state.ts';
 import { withhold } from '../core/withheld.ts';
 import type { Engine } from './engine.ts';
 
-const KEY = 'record.json';
+/** gzip of the record as JSON. */
+const KEY = 'record.json.gz';
+/** A ConfigMap's values together, as the API server counts them. */
+const MOST_BYTES = 1_048_576;
+/** Of these, kept for what a run writes into its own record later on. */
+const ROOM_BYTES = 65_536;
+/** Bytes of a record as JSON; one that fits has some 4 MB. More is not unpacked, whoever wrote it. */
+const MOST_TEXT_BYTES = 32 << 20;
 
 /** The record of the run that the cluster bears, its latest revision; undefined without a run. Throws on one of another version. */
 export async function findRecord(cluster: Cluster): Promise<RunRecord | undefined> {
@@ -17,15 +25,41 @@ export async function findRecord(cluster: Cluster): Promise<RunRecord | undefine
   const selector = `${LABEL_PART}=${PARTS.record}`;
   let latest: RunRecord | undefined;
   for await (const map of cluster.list('ConfigMap', { namespace: NAMESPACE, labelSelector: selector })) {
-    const parsed = RunRecord.safeParse(JSON.parse(String(map.data?.[KEY] ?? 'null')));
-    if (parsed.success) {
-      if (!latest || parsed.data.revision > latest.revision) latest = parsed.data;
-      continue;
-    }
-    const message = `ConfigMap ${NAMESPACE}/${map.metadata.name} is no run record of this version of proxyctl; use the version that wrote it`;
-    throw new ProxyctlError(message, EXIT.stalePlan);
+    const record = recordIn(map);
+    if (!latest || record.revision > latest.revision) latest = record;
   }
   return latest;
+}
+
+/** What the ConfigMap holds. @throws ProxyctlError 24 for what this version did not write. */
+export function recordIn({ metadata, binaryData }: KubeObject): RunRecord {
+  try {
+    const text = gunzipSync(Buffer.from(String(binaryData?.[KEY] ?? ''), 'base64'), {
+      maxOutputLength: MOST_TEXT_BYTES,
+    });
+    return RunRecord.parse(JSON.parse(text.toString('utf8')));
+  } catch (cause) {
+    const message = `ConfigMap ${NAMESPACE}/${metadata.name} is no run record of this version of proxyctl; use the version that wrote it`;
+    throw new ProxyctlError(message, EXIT.stalePlan, { cause });
+  }
+}
+
+function packed(record: RunRecord): Buffer {
+  return gzipSync(JSON.stringify(RunRecord.parse({ ...record, originals: withhold(record.originals) })));
+}
+
+/** Why the record cannot be written into the cluster, with room for what the run adds to it; undefined when it can. */
+export function tooLarge(record: RunRecord): string | undefined {
+  const { length } = packed(record);
+  if (length <= MOST_BYTES - ROOM_BYTES) return undefined;
+  const size = `${(length / MOST_BYTES).toFixed(1)} MiB`;
+  return `the run's record would take ${size}, compressed, and a ConfigMap holds 1 MiB; plan fewer nodes at once (order.exclude in the playbook)`;
+}
+
+/** @throws ProxyctlError 20 for a record that cannot be written. */
+export function refuseTooLarge(record: RunRecord): void {
+  const large = tooLarge(record);
+  if (large) throw new ProxyctlError(`${large}; nothing was changed`, EXIT.findings);
 }
 
 /** Our namespace and account, made if they are not there. */
@@ -65,7 +99,7 @@ export async function writeRecord(cluster: Cluster, record: RunRecord): Promise<
       labels: { [LABEL_PART]: PARTS.record, [LABEL_RUN]: record.run },
     },
     immutable: true,
-    data: { [KEY]: JSON.stringify(RunRecord.parse({ ...record, originals: withhold(record.originals) })) },
+    binaryData: { [KEY]: packed(record).toString('base64') },
   });
 }
 

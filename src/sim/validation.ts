@@ -43,9 +43,16 @@ export function validateObject(object: KubeObject): void {
   }
   if (kind === 'Pod' && object.spec.containers.length === 0)
     throw invalid(kind, name, 'spec.containers', 'Required value');
-  if (kind === 'ConfigMap' && JSON.stringify(object.data ?? {}).length > 1_048_576) {
+  if (kind === 'ConfigMap' && sizeOf(object) > 1_048_576) {
     throw invalid(kind, name, '', 'Too long: may not be more than 1048576 bytes');
   }
+}
+
+/** Bytes of a ConfigMap's values; keys do not count. */
+function sizeOf({ data = {}, binaryData = {} }: KubeObject): number {
+  const bytes = (values: Record<string, string>, encoding: 'utf8' | 'base64') =>
+    Object.values(values).reduce((sum, value) => sum + Buffer.byteLength(value, encoding), 0);
+  return bytes(data, 'utf8') + bytes(binaryData, 'base64');
 }
 
 /** @throws StatusError 422 for a change of what must stay. */

@@ -1,6 +1,8 @@
 // Input that is made to hurt: one line, the documented exit code, soon.
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startSim } from '../../src/commands/sim-cluster.ts';
+import { LABEL_PART, NAMESPACE, PARTS } from '../../src/core/names.ts';
 import { startApi, writeKubeconfig } from '../cluster/api-server.ts';
 import { runCli, tempFile } from './run-cli.ts';
 
@@ -111,6 +113,28 @@ describe('a cluster', () => {
     const { code, stderr } = await runCli(args);
     expect(stderr).toMatch(/^proxyctl: the cluster holds data that is nested too deeply to be read$/m);
     expect(code).toBe(69);
+  });
+
+  it('whose record of a run has no end is refused', { timeout: 120_000 }, async () => {
+    const fresh = await startSim({ nodes: 2, namespaces: 3, services: 8, mode: 'iptables', seed: 11 });
+    try {
+      const record = { 'record.json.gz': gzipSync(Buffer.alloc(600 << 20)).toString('base64') };
+      const labels = { [LABEL_PART]: PARTS.record };
+      fresh.registry.create({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE } }, 'Namespace');
+      const metadata = { name: 'run-x', namespace: NAMESPACE, labels };
+      fresh.registry.create(
+        { apiVersion: 'v1', kind: 'ConfigMap', metadata, binaryData: record },
+        'ConfigMap',
+        NAMESPACE,
+      );
+      const file = tempFile('kubeconfig', fresh.kubeconfig());
+      for (const args of [['status'], ['rollback', '--yes']]) {
+        const message = await complaint(24, ['--kubeconfig', file, ...args]);
+        expect(message).toContain('ConfigMap proxyctl/run-x is no run record of this version of proxyctl');
+      }
+    } finally {
+      await fresh.close();
+    }
   });
 
   it('whose things are named like methods is planned like any other', { timeout: 120_000 }, async () => {

@@ -1,6 +1,7 @@
 // Planted secrets, and every byte that proxyctl writes: to its streams, to its files, into the cluster.
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { KubeObject } from '../../src/core/cluster.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from '../scenarios/embedded-testbed.ts';
@@ -36,7 +37,7 @@ beforeAll(async () => {
   await vi.waitUntil(() => store.list('Pod', 'kube-system').filter(isProxyWithEnv).length === 3, 20_000);
   store.subscribe(({ object }) => {
     if (object.metadata.namespace === 'proxyctl' || object.metadata.name === 'proxyctl')
-      written.push(JSON.stringify(object));
+      written.push(JSON.stringify(object), ...unpacked(object));
     if (object.kind === 'Node') written.push(JSON.stringify(ourOwn(object)));
   });
 });
@@ -44,6 +45,11 @@ afterAll(() => bed.close());
 
 function isProxyWithEnv({ spec, status }: KubeObject): boolean {
   return JSON.stringify(spec).includes(CANARY) && status.containerStatuses?.[0]?.ready === true;
+}
+
+/** What the run's record says, which is compressed. */
+function unpacked({ binaryData = {} }: KubeObject): string[] {
+  return Object.values<string>(binaryData).map(value => gunzipSync(Buffer.from(value, 'base64')).toString());
 }
 
 function ourOwn({ metadata: { annotations, labels } }: KubeObject): unknown {

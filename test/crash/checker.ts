@@ -5,6 +5,7 @@ import type { Mode } from '../../src/core/mode.ts';
 import { LABEL_PART, NAMESPACE, PARTS } from '../../src/core/names.ts';
 import { isReady } from '../../src/core/node-object.ts';
 import { modeLabel, nodeState, type RunRecord } from '../../src/core/run-state.ts';
+import { recordIn } from '../../src/run/record.ts';
 import type { ApiCall } from '../../src/sim/api-server.ts';
 import type { Sim } from '../../src/sim/sim.ts';
 import { Changes, unserved } from './kernel-truth.ts';
@@ -207,7 +208,7 @@ export class Checker implements Listener {
 
   /** A record says that the way back was proven: then the node is back by then, behind all gates. */
   private rehearsed(body: unknown): void {
-    const node = recordIn(body as KubeObject)?.rehearsed?.node;
+    const node = recordOf(body as KubeObject)?.rehearsed?.node;
     if (node === undefined || this.proven) return;
     this.proven = true;
     this.order.wayBackProven(node);
@@ -217,7 +218,7 @@ export class Checker implements Listener {
   }
 
   private records(): RunRecord[] {
-    return this.sim.store.list('ConfigMap', NAMESPACE).flatMap(map => recordIn(map) ?? []);
+    return this.sim.store.list('ConfigMap', NAMESPACE).flatMap(map => recordOf(map) ?? []);
   }
 
   violation(text: string): void {
@@ -237,8 +238,8 @@ function isOpen(node: KubeObject, warmed: boolean): boolean {
   return label === 'none' || (step !== 'done' && step !== 'warm');
 }
 
-function recordIn({ metadata, data }: KubeObject): RunRecord | undefined {
-  return metadata.labels?.[LABEL_PART] === PARTS.record ? JSON.parse(String(data?.['record.json'])) : undefined;
+function recordOf(map: KubeObject): RunRecord | undefined {
+  return map.metadata.labels?.[LABEL_PART] === PARTS.record ? recordIn(map) : undefined;
 }
 
 function writesData(body: unknown): boolean {

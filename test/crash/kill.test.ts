@@ -64,9 +64,13 @@ async function killed(bed: EmbeddedTestbed, { to, step, way }: Kill): Promise<vo
 }
 
 /** Goes on or back after a kill, and in the end back: nothing is lost and nothing is left. */
-async function afterwards(bed: EmbeddedTestbed, { from, to, next }: Pick<Kill, 'from' | 'to' | 'next'>): Promise<void> {
+async function afterwards(
+  bed: EmbeddedTestbed,
+  { from, to, next }: Pick<Kill, 'from' | 'to' | 'next'>,
+  ...wishes: string[]
+): Promise<void> {
   if (next === 'migrate') {
-    await withoutLoss(bed, 'going on', 0, 'migrate');
+    await withoutLoss(bed, 'going on', 0, 'migrate', ...wishes);
     await migrated(bed, to);
   }
   await withoutLoss(bed, 'rollback', 0, 'rollback');
@@ -90,13 +94,13 @@ describe.concurrent('a CLI that is killed', () => {
     const bed = await embeddedTestbed(kill.from, 33, 2);
     try {
       const before = await bed.objects();
-      const playbook = tempFile('playbook.yaml', PLAYBOOK);
-      const run = bed.start('migrate', '--to', kill.to, '--batch', '10', '--playbook', playbook, '--yes');
+      const wishes = ['--playbook', tempFile('playbook.yaml', PLAYBOOK)];
+      const run = bed.start('migrate', '--to', kill.to, '--batch', '10', ...wishes, '--yes');
       const reached = new RegExp(`to prove the way back[^]*: ${kill.step}\n`);
-      await expect.poll(() => run.stderr(), { timeout: 120_000, interval: 5 }).toMatch(reached);
+      await vi.waitFor(() => expect(run.stderr()).toMatch(reached), { timeout: 120_000, interval: 5 });
       run.signal('SIGKILL');
       expect((await run.result).code).toBe(-1);
-      await afterwards(bed, kill);
+      await afterwards(bed, kill, ...wishes);
       expect(differences(before, await bed.objects())).toEqual([]);
     } finally {
       await bed.close();

@@ -1,6 +1,7 @@
 // Nodes that join while a run is under way: named at its end, brought along by the next call, and in the way of finalize until then.
 import { expect, it } from 'vitest';
 import { LABEL_MODE } from '../../src/core/names.ts';
+import { recordIn } from '../../src/run/record.ts';
 import { embeddedTestbed } from './embedded-testbed.ts';
 import { migrated, withoutLoss } from './migration.ts';
 
@@ -26,7 +27,7 @@ it('a node that joins mid-run is named, then brought along', { timeout: 120_000 
   await withoutLoss(bed, 'brought along', 0, 'migrate');
   await migrated(bed, 'nftables');
   const records = bed.sim.store.list('ConfigMap', 'proxyctl').filter(map => map.metadata.name.startsWith('run-'));
-  expect(records.map(map => JSON.parse(map.data['record.json']).revision)).toEqual([2]);
+  expect(records.map(map => recordIn(map).revision)).toEqual([2]);
 
   await withoutLoss(bed, 'finalize', 0, 'finalize');
   await migrated(bed, 'nftables');

@@ -3,6 +3,7 @@ import { describe, expect, it, type TestContext } from 'vitest';
 import { LABEL_PART, NAMESPACE, PARTS } from '../../src/core/names.ts';
 import type { RunRecord } from '../../src/core/run-state.ts';
 import { doingOf } from '../../src/core/steering.ts';
+import { recordIn } from '../../src/run/record.ts';
 import type { Asked } from '../../src/sim/sim.ts';
 import { type RunningCli, tempFile } from '../cli/run-cli.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from './embedded-testbed.ts';
@@ -49,8 +50,8 @@ function flipped(bed: EmbeddedTestbed): number {
 }
 
 function records(bed: EmbeddedTestbed): RunRecord[] {
-  const maps = bed.sim.store.list('ConfigMap', 'proxyctl').filter(m => m.data?.['record.json'] !== undefined);
-  return maps.map(m => JSON.parse(m.data['record.json']));
+  const maps = bed.sim.store.list('ConfigMap', NAMESPACE);
+  return maps.filter(m => m.metadata.labels?.[LABEL_PART] === PARTS.record).map(recordIn);
 }
 
 /** The Lease, and the watchers of the node before and of the next one with what leads to them. */

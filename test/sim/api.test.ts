@@ -58,6 +58,16 @@ describe('the API', () => {
     expect(refused.body.message).toContain('field is immutable when `immutable` is set');
   });
 
+  it('keeps binary data, and counts its bytes into what a ConfigMap may hold', async () => {
+    const binaryData = { blob: Buffer.alloc(1_048_574, 7).toString('base64') };
+    const made = await ask(sim, 'POST', MAPS, map('full', { data: { a: 'ä' }, binaryData }));
+    expect(made.status).toBe(201);
+    expect((await get(sim, `${MAPS}/full`)).body.binaryData).toEqual(binaryData);
+    const refused = await ask(sim, 'POST', MAPS, map('fuller', { data: { a: 'ä1' }, binaryData }));
+    expect(refused.body).toMatchObject({ code: 422, reason: 'Invalid' });
+    expect(refused.body.message).toContain('Too long: may not be more than 1048576 bytes');
+  });
+
   it('deletes that very object or nothing', async () => {
     const { body } = await ask(sim, 'POST', MAPS, map('mine'));
     const wrong = await ask(sim, 'DELETE', `${MAPS}/mine`, { preconditions: { uid: 'another' } });
