@@ -149,6 +149,8 @@ export const Observation = z.discriminatedUnion('kind', [
      * more. Absent while that cannot be told: nobody says which mode serves, or its rules cannot be read.
      */
     foreignServers: z.array(z.string()).exactOptional(),
+    /** Whether kube-proxy will take its iptables chains away by itself on its way to nftables. Absent where they cannot be read. */
+    cleansItself: z.boolean().exactOptional(),
   }),
   /**
    * What a mode's rules in the kernel do, both families together: what changed since the look before. A look is one or more

@@ -83,13 +83,30 @@ export function foreignServers(current: Mode, kernel: Kernel): string[] {
   return foldNames([...servers, ...kernel.firewallMarks.map(mark => `firewall mark ${mark}`)]);
 }
 
+/**
+ * Whether kube-proxy, when it starts in mode nftables, takes all its iptables chains away: no rule that stays needs one of them,
+ * and those of a family stand in one backend, the one that its image uses. Source: kube-proxy 1.36 `iptables.CleanupLeftovers`.
+ */
+export function cleansItself(kernel: Kernel): boolean {
+  const families = new Set<boolean>();
+  for (const [variant, tables] of kernel.iptables) {
+    const found = [...tables].map(([table, chains]) => leftInTable('iptables', 'nftables', variant, table, chains));
+    if (found.some(({ held, foreign }) => held.length > 0 || foreign.size > 0)) return false;
+    if (found.every(({ chains }) => chains.length === 0)) continue;
+    const isIPv6 = variant.startsWith('ip6');
+    if (families.has(isIPv6)) return false;
+    families.add(isIPv6);
+  }
+  return true;
+}
+
 function leftInTable(
   left: 'iptables' | 'ipvs',
   current: Mode | undefined,
   variant: IptablesVariant,
   table: string,
   chains: ReadonlyMap<string, Chain>,
-): Pick<Leftovers, 'chains' | 'jumps' | 'held'> {
+): Pick<Leftovers, 'chains' | 'jumps' | 'held'> & { readonly foreign: ReadonlySet<string> } {
   const ref = (chain: string): ChainRef => ({ variant, table, chain });
   const goes = new Set<string>();
   for (const name of chains.keys()) {
@@ -117,7 +134,7 @@ function leftInTable(
       return goes.has(target) || only ? [{ ...ref(name), text, target }] : [];
     }),
   );
-  return { chains: [...goes].map(ref), jumps, held: [...held].map(ref) };
+  return { chains: [...goes].map(ref), jumps, held: [...held].map(ref), foreign };
 }
 
 function* edges(chains: ReadonlyMap<string, Chain>, to: ReadonlySet<string>): Generator<[string, string]> {

@@ -37,7 +37,7 @@ export async function flipNode(given: Flip): Promise<void> {
     throw error;
   }
   const alone = sharesChains(node.from, node.to);
-  const early = needsSweep(node.from) && !alone ? await sweepBehind(flip) : undefined;
+  const early = isSwept(flip) && !alone ? await sweepBehind(flip) : undefined;
   const released = run.clock.monotonic();
   try {
     await step(flip, 'release', () => driver.release(run, node));
@@ -75,6 +75,11 @@ async function settled(flip: Flip, times: Times, settle: () => Promise<void>): P
   engine.expectedModes.set(node.name, node.to);
   await driver.mark(run, node, 'done');
   finish(flip, times);
+}
+
+/** Leaving iptables for nftables kube-proxy cleans up by itself, as a rule: a sweeper costs the node time. */
+function isSwept({ node, watch }: Flip): boolean {
+  return needsSweep(node.from) && !(node.from === 'iptables' && watch.view.kernel?.cleansItself === true);
 }
 
 /** Before the release the flip is called off. Where a runner before us has released the node, only the warm kube-proxy serves it. */

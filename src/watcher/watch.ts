@@ -9,7 +9,7 @@ import { servicePort } from '../core/service-port.ts';
 import { OBSERVATION_VERSION } from '../core/vantage.ts';
 import { parseIpVsConnections } from '../kernel/ipvs.ts';
 import { type Kernel, parseKernel, pathOf } from '../kernel/kernel.ts';
-import { foreignServers, tracesOf } from '../kernel/leftovers.ts';
+import { cleansItself, foreignServers, tracesOf } from '../kernel/leftovers.ts';
 import { countServicePorts } from '../kernel/reading.ts';
 import { Collector, readableModes, readIfThere } from './collect.ts';
 import { lookAtConntrack } from './conntrack.ts';
@@ -133,7 +133,8 @@ function kernelWatch(io: NodeIo, options: WatchOptions, report: Report): () => P
     const connections = await readIfThere(io, '/proc/net/ip_vs_conn');
     const ipvsConnections = connections === undefined ? 0 : parseIpVsConnections(connections).total;
     const foreign = current && modes[current] ? { foreignServers: foreignServers(current, kernel) } : {};
-    const sample: NewKernelSample = { kind: 'kernel', modes, ipvsConnections, ...foreign };
+    const cleans = modes.iptables ? { cleansItself: cleansItself(kernel) } : {};
+    const sample: NewKernelSample = { kind: 'kernel', modes, ipvsConnections, ...foreign, ...cleans };
     report.printChanged('kernel', sample, stateOf(sample));
   };
 }
@@ -163,7 +164,7 @@ function rulesOf(
   return present ? { ...found, missing: targets.filter(t => !rules.has(t.key)).map(t => t.id) } : found;
 }
 
-function stateOf({ modes, ipvsConnections, foreignServers: foreign }: NewKernelSample): string {
+function stateOf({ modes, ipvsConnections, foreignServers: foreign, cleansItself: cleans }: NewKernelSample): string {
   return JSON.stringify([
     MODES.map(mode => {
       const rules = modes[mode];
@@ -173,5 +174,6 @@ function stateOf({ modes, ipvsConnections, foreignServers: foreign }: NewKernelS
     // Single connections come and go all the time.
     ipvsConnections > 0,
     foreign,
+    cleans,
   ]);
 }

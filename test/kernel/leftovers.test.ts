@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type KernelDumps, parseKernel } from '../../src/kernel/kernel.ts';
-import { foldNames, leftoverNames, leftovers, tracesOf } from '../../src/kernel/leftovers.ts';
+import { cleansItself, foldNames, leftoverNames, leftovers, tracesOf } from '../../src/kernel/leftovers.ts';
 import { EMPTY, IPTABLES_SAVE, IPVS_DUMPS, IPVS_SAVE, NFT_JSON } from './dumps.ts';
 
 const kernel = (dumps: Partial<KernelDumps>) => parseKernel({ ...EMPTY, ...dumps });
@@ -41,6 +41,15 @@ describe('what iptables mode leaves behind', () => {
     const traces = tracesOf('iptables', 'nftables', kernel({ iptables: { 'iptables-nft': portmap } }));
     expect(traces).not.toContain('nat/KUBE-MARK-MASQ');
     expect(traces).toContain('nat/KUBE-SERVICES');
+    expect(cleansItself(kernel({ iptables: { 'iptables-nft': portmap } }))).toBe(false);
+  });
+
+  it('goes by itself, unless it stands in both backends or is needed', () => {
+    expect(cleansItself(iptables)).toBe(true);
+    expect(cleansItself(kernel({}))).toBe(true);
+    const save = '*nat\n:KUBE-NODEPORTS - [0:0]\nCOMMIT\n';
+    expect(cleansItself(kernel({ iptables: { 'iptables-nft': save, 'ip6tables-nft': save } }))).toBe(true);
+    expect(cleansItself(kernel({ iptables: { 'iptables-nft': save, 'iptables-legacy': save } }))).toBe(false);
   });
 
   it('names a chain that a live rule needs, and does not offer to remove it', () => {

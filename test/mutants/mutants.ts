@@ -75,8 +75,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'never sweep ahead',
     file: FLIP,
-    find: 'needsSweep(node.from) && !alone ?',
-    replace: 'needsSweep(node.from) && alone ?',
+    find: 'isSwept(flip) && !alone ?',
+    replace: 'isSwept(flip) && alone ?',
     why: 'ipvs stays behind on the way to nftables',
   },
   {

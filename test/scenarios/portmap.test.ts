@@ -1,6 +1,8 @@
 // A CNI plugin that jumps to KUBE-MARK-MASQ (portmap with externalSetMarkChain): kube-proxy's own cleaning fails as a whole on it.
 import { expect, it } from 'vitest';
 import type { SimNode } from '../../src/sim/node.ts';
+import { withBed } from '../crash/bed.ts';
+import { expectMode } from '../crash/sweep.ts';
 import { type EmbeddedTestbed, embeddedTestbed } from './embedded-testbed.ts';
 import { migrated, withoutLoss } from './migration.ts';
 import { differences } from './testbed.ts';
@@ -47,3 +49,15 @@ it('is left with its mark, and the nodes go to nftables and back', { timeout: 12
   for (const node of bed.sim.nodes) expect(nat(node).plugin).toHaveLength(PORTMAP.length);
   expect(differences(before, await bed.objects())).toEqual([]);
 });
+
+it('costs nodes without one no sweeper', () =>
+  withBed({ mode: 'iptables', to: 'nftables', seed: 45 }, async bed => {
+    const sweepers: string[] = [];
+    bed.sim.store.subscribe(({ type, kind, object: { metadata } }) => {
+      if (kind === 'Pod' && type === 'ADDED' && metadata.name.startsWith('sweep-')) sweepers.push(metadata.name);
+    });
+    const process = bed.process('migrate');
+    expect(await bed.run(process, 'migrate'), process.output).toBe(0);
+    expectMode(bed, 'nftables');
+    expect(sweepers).toEqual([]);
+  }));
