@@ -39,6 +39,7 @@ async function inCopy<T>(work: (folder: string) => Promise<T>): Promise<T> {
       'tsconfig.json',
       'biome.json',
       'build.ts',
+      'third-party.ts',
       'vitest.config.ts',
       'image',
     ])
