@@ -7,10 +7,17 @@ import { embeddedTestbed } from './embedded-testbed.ts';
 import { migrated } from './migration.ts';
 
 const TIMEOUT = 400_000;
+const PATIENT = { timeout: 120_000 };
 
 function without(metadata: KubeObject['metadata']): void {
   delete metadata.labels?.[LABEL_MODE];
   for (const key of [ANNOTATION_STATE, ANNOTATION_EPOCH]) delete metadata.annotations?.[key];
+}
+
+function isRolledOut(set: KubeObject | undefined): boolean {
+  const { observedGeneration, updatedNumberScheduled, desiredNumberScheduled, numberReady } = set?.status ?? {};
+  const isSeen = observedGeneration === set?.metadata.generation;
+  return isSeen && updatedNumberScheduled === desiredNumberScheduled && numberReady === desiredNumberScheduled;
 }
 
 it('a run whose record was deleted is named, not called done, and can be undone by hand', { timeout: TIMEOUT }, async ({
@@ -44,8 +51,13 @@ it('a run whose record was deleted is named, not called done, and can be undone 
   for (const kind of ['DaemonSet', 'ConfigMap'] as const)
     for (const { metadata } of store.list(kind, 'kube-system'))
       if (metadata.labels?.[LABEL_RUN]) registry.delete({ kind, namespace: 'kube-system', name: metadata.name }, {});
-  await expect.poll(async () => (await bed.proxyctl('status')).code, { timeout: 120_000, interval: 2000 }).toBe(0);
+  await expect.poll(async () => (await bed.proxyctl('status')).code, { ...PATIENT, interval: 2000 }).toBe(0);
   const done = await bed.proxyctl('rollback', '--yes');
   expect([done.code, done.stderr]).toEqual([0, expect.stringContaining('nothing to do: no run')]);
+  // The template without our rule is another one: its controller restarts every kube-proxy, one after the other.
+  await expect.poll(() => isRolledOut(store.get('DaemonSet', 'kube-system', 'kube-proxy')), PATIENT).toBe(true);
+  await expect
+    .poll(() => new Set(nodes.map(name => bed.sim.node(name).proxyMode)), PATIENT)
+    .toEqual(new Set(['iptables']));
   await migrated(bed, 'iptables');
 });
