@@ -43,7 +43,7 @@ describe.runIf(ALL)('disasters', () => {
 
   describe('of kube-proxies, through a whole migration and back', () =>
     each([
-      { kind: PROXIES, when: { seed: SEED }, from: 'before', to: 'all', next: 'resume' },
-      { kind: PROXIES, when: { seed: SEED + 1 }, from: 'all', to: 'before', next: 'rollback' },
+      { kind: PROXIES, from: 'before', to: 'all', blows: [{ when: { seed: SEED }, next: 'resume' }] },
+      { kind: PROXIES, from: 'all', to: 'before', blows: [{ when: { seed: SEED + 1 }, next: 'rollback' }] },
     ]));
 });

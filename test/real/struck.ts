@@ -5,59 +5,77 @@ import { columns } from '../scenarios/columns.ts';
 import { lostBeyond, type Witness, type Witnessed } from '../scenarios/testbed.ts';
 import { DISASTERS, type Disaster, KILL, type Kind, REBOOT, type When } from './disasters.ts';
 import { deadNodes } from './living.ts';
+import type { RealRunning } from './proxyctl.ts';
 import { sleep } from './shell.ts';
 import { lastWords, type Place, type Stage } from './stage.ts';
 import { ELSEWHERE } from './witness.ts';
 
-export interface Strike {
-  readonly kind: Kind;
+/** One disaster, and the command after it, where the one that it struck does not go on. */
+export interface Blow {
   readonly when: When;
-  /** Where the cluster stands at first, and where the command leads. */
-  readonly from: Place;
-  readonly to: Place;
-  /** The command after it, where it did not get there itself. */
   readonly next: 'resume' | 'rollback';
 }
 
-/** Every step in both directions. Each way back begins where the way there ended, so little is done for its own sake. */
+export interface Strike {
+  readonly kind: Kind;
+  /** Where the cluster stands at first, and where the command leads. */
+  readonly from: Place;
+  readonly to: Place;
+  /** One after the other: each strikes what goes on after the one before. */
+  readonly blows: readonly Blow[];
+}
+
+/** The way there with a disaster in each step, and the way back; and, for kills, a way back after each single one on the way there. */
 export function strikesInSteps(kind: Kind): Strike[] {
-  return STEPS.flatMap((step, i): Strike[] => {
-    const there = { kind, from: 'before', to: 'one' } as const;
-    const rows: Strike[] = [
-      { ...there, when: { step, after: 0 }, next: 'resume' },
-      { kind, from: 'one', to: 'before', when: { step, after: 1000 }, next: i % 2 === 0 ? 'rollback' : 'resume' },
-    ];
-    return kind === KILL ? [...rows, { ...there, when: { step, after: 3000 }, next: 'rollback' }] : rows;
-  });
+  const there = { kind, from: 'before', to: 'one' } as const;
+  const back: Strike = {
+    kind,
+    from: 'one',
+    to: 'before',
+    blows: STEPS.map((step, i) => ({ when: { step, after: 1000 }, next: i % 2 === 0 ? 'rollback' : 'resume' })),
+  };
+  const rows: Strike[] = [{ ...there, blows: STEPS.map(step => ({ when: { step, after: 0 }, next: 'resume' })) }, back];
+  const single = STEPS.map(
+    (step): Strike => ({ ...there, blows: [{ when: { step, after: 3000 }, next: 'rollback' }] }),
+  );
+  return kind === KILL ? [...rows, ...single] : rows;
 }
 
-export function nameOf({ kind, when, to, next }: Strike): string {
-  const where = 'step' in when ? `in ${when.step}` : `all the time, seed ${when.seed}`;
-  return `${kind} ${where}, on the way ${to === 'before' ? 'back' : 'there'}, then ${next}`;
+const whenName = (when: When): string => ('step' in when ? `in ${when.step}` : `all the time, seed ${when.seed}`);
+
+export function nameOf({ kind, blows, to }: Strike): string {
+  const [first] = blows;
+  const where = first && blows.length === 1 ? `${whenName(first.when)}, then ${first.next}` : 'in every step';
+  return `${kind} on the way ${to === 'before' ? 'back' : 'there'}, ${where}`;
 }
 
-/** What became of the commands of a row. */
+/** What became of one blow. */
 interface Told {
   readonly happened: string;
+  /** How the command that it struck ended; empty where it went on to the next blow. */
   readonly exit: string;
-  /** Empty where the first command was enough. */
-  readonly next: string;
-  readonly nextExit: string;
 }
 
-export interface StruckRow extends Witnessed, Told {
+export interface StruckRow extends Witnessed {
   readonly what: string;
+  readonly told: readonly Told[];
+  /** How the last command ended. */
+  readonly end: string;
   /** Empty when all is well. */
   readonly problems: readonly string[];
+}
+
+interface Struck extends Pick<StruckRow, 'told' | 'end'> {
+  /** Where the commands should have led. */
+  readonly at: Place;
 }
 
 /** What a disaster may leave a command with; each is named in the README. */
 const NAMED: readonly number[] = [EXIT.done, EXIT.halted, EXIT.rolledBack, EXIT.unreachable];
 /** The exit code of a child that a signal ended. */
 const SIGNALLED = -1;
-/** Clients of a node that rebooted are watched for so long where no command follows. */
+/** Clients of a node that rebooted are watched for so long once all is over. */
 const AFTERWARDS_MS = 20_000;
-const NO_COMMAND: Told = { happened: '', exit: '', next: '', nextExit: '' };
 const NOTHING_SEEN: Witnessed = { tcp: 0, tcpFailed: 0, udp: 0, udpFailed: 0, keptBroken: 0, blind: 0, losses: [] };
 
 /** Plays strikes on one stage and keeps what came of them. */
@@ -95,7 +113,7 @@ export class Play {
       return { what, ...(await this.played(strike)) };
     } catch (error) {
       this.stage.leave();
-      return { what, ...NO_COMMAND, ...NOTHING_SEEN, problems: [message(error)] };
+      return { what, told: [], end: '', ...NOTHING_SEEN, problems: [message(error)] };
     }
   }
 
@@ -115,51 +133,74 @@ export class Play {
     // A reboot costs the clients on the node, and who dials a server there.
     const spared = { nodes: stage.nodes.slice(1), service: ELSEWHERE };
     const witness = await stage.bed.witness(strike.kind === REBOOT ? spared : {});
-    const [told, seen] = await under(witness, () => this.commands(strike, problems));
-    problems.push(...lostBeyond(seen, stage.bed.noise, cost));
-    const end = told.next === 'rollback' ? 'before' : strike.to;
-    await stage.expectAt(end).catch(error => problems.push(`not at '${end}': ${message(error)}`));
-    return { ...told, ...seen, problems };
+    const [struck, seen] = await under(witness, () => this.commands(strike, problems));
+    problems.push(...lostBeyond(seen, stage.bed.noise, cost && times(cost, strike.blows.length)));
+    if (strike.kind === REBOOT) problems.push(...(await this.afterwards()));
+    await stage.expectAt(struck.at).catch(error => problems.push(`not at '${struck.at}': ${message(error)}`));
+    return { told: struck.told, end: struck.end, ...seen, problems };
   }
 
-  /** The command and what happens to it, and the one command after it if there is need of one. */
-  private async commands(strike: Strike, problems: string[]): Promise<Told> {
+  /** The command, what happens to it and to those that go on after it, and the last one. */
+  private async commands({ kind, to, blows }: Strike, problems: string[]): Promise<Struck> {
     const { stage } = this;
-    const disaster = DISASTERS[strike.kind](stage);
-    const { code, happened } = await this.struck(strike, disaster, problems);
-    await disaster.over().catch(error => problems.push(message(error)));
-    const told = { ...NO_COMMAND, exit: exitName(code), happened: happened ?? '' };
-    const need = code !== EXIT.done;
-    const second = async () => (need ? { ...told, ...(await this.second(strike.next, problems)) } : told);
-    if (strike.kind !== REBOOT) return second();
-    // The label outlives the reboot; what it says is served, whether anybody goes on or not.
-    await stage.expectServed().catch(error => problems.push(message(error)));
-    const [end, seen] = await under(await stage.bed.witness({ nodes: [stage.node] }), async () => {
-      if (!need) await sleep(AFTERWARDS_MS);
-      return second();
-    });
-    problems.push(...lostBeyond(seen, stage.bed.noise).map(lost => `${stage.node} after its reboot: ${lost}`));
-    return end;
-  }
-
-  private async struck({ to, kind, when }: Strike, disaster: Disaster, problems: string[]) {
-    const run = this.stage.begin(to);
-    try {
-      const happened = await disaster.happen(run, when);
+    const told: Told[] = [];
+    let run = stage.begin(to);
+    let last: Blow | undefined;
+    let over = Promise.resolve();
+    /** How it ended, and what goes on after it, once the cluster has got over the last blow. */
+    const goOn = async (next: Blow['next']): Promise<RealRunning> => {
       const result = await run.result;
-      if (happened === undefined) problems.push('the command ended before anything happened to it');
       const asMeant = kind === KILL ? result.code === SIGNALLED : NAMED.includes(result.code);
       if (!asMeant) problems.push(lastWords(result));
-      return { code: result.code, happened };
+      const struck = told.pop();
+      if (struck) told.push({ ...struck, exit: `${exitName(result.code)}, then ${next}` });
+      await over;
+      return stage.bed.start(next, '--yes', '--format', 'json');
+    };
+    try {
+      for (const blow of blows) {
+        const disaster = DISASTERS[kind](stage);
+        let happened = await disaster.happen(run, blow.when);
+        if (happened === undefined && last) {
+          run = await goOn(last.next);
+          happened = await disaster.happen(run, blow.when);
+        }
+        if (happened === undefined) {
+          problems.push(`nothing happened ${whenName(blow.when)}: the command ended before`);
+          break;
+        }
+        told.push({ happened: `${whenName(blow.when)}, ${happened}`, exit: '' });
+        over = this.gotOver(disaster, kind, problems);
+        last = blow;
+      }
+      const isDone = (await run.result).code === EXIT.done;
+      if (!isDone && last) run = await goOn(last.next);
+      const result = await run.result;
+      await over;
+      if (result.code !== EXIT.done) problems.push(lastWords(result));
+      const at = !isDone && last?.next === 'rollback' ? 'before' : to;
+      return { told, end: exitName(result.code), at };
     } finally {
       run.signal('SIGKILL');
     }
   }
 
-  private async second(next: Strike['next'], problems: string[]): Promise<Pick<Told, 'next' | 'nextExit'>> {
-    const result = await this.stage.bed.proxyctl(next, '--yes');
-    if (result.code !== EXIT.done) problems.push(`${next}: ${lastWords(result)}`);
-    return { next, nextExit: exitName(result.code) };
+  /** Never rejects: what goes wrong stands in the problems. */
+  private async gotOver(disaster: Disaster, kind: Kind, problems: string[]): Promise<void> {
+    try {
+      await disaster.over();
+      // The label outlives the reboot; what it says is served, whether anybody goes on or not.
+      if (kind === REBOOT) await this.stage.expectServed();
+    } catch (error) {
+      problems.push(message(error));
+    }
+  }
+
+  /** Clients on the node that rebooted are served again. */
+  private async afterwards(): Promise<string[]> {
+    const { bed, node } = this.stage;
+    const [, seen] = await under(await bed.witness({ nodes: [node] }), () => sleep(AFTERWARDS_MS));
+    return lostBeyond(seen, bed.noise).map(lost => `${node} after its reboots: ${lost}`);
   }
 
   /** What a disaster costs clients where nothing migrates, measured once; nothing where it cannot cost them anything. */
@@ -170,7 +211,7 @@ export class Play {
     await this.stage.bring('before');
     const [, seen] = await under(await this.stage.bed.witness(), alone);
     this.costs.set(kind, seen);
-    this.keep({ what: `${kind}, nothing migrates`, ...NO_COMMAND, ...seen, problems: [] });
+    this.keep({ what: `${kind}, nothing migrates`, told: [], end: '', ...seen, problems: [] });
     return seen;
   }
 }
@@ -183,6 +224,12 @@ async function under<T>(witness: Witness, work: () => Promise<T>): Promise<[T, W
   return [done.value, seen];
 }
 
+/** What so many disasters of one kind cost. */
+function times(cost: Witnessed, count: number): Witnessed {
+  const { tcpFailed, udpFailed, keptBroken } = cost;
+  return { ...cost, tcpFailed: tcpFailed * count, udpFailed: udpFailed * count, keptBroken: keptBroken * count };
+}
+
 function exitName(code: number): string {
   if (code === SIGNALLED) return 'killed';
   return `${code} ${Object.entries(EXIT).find(([, value]) => value === code)?.[0] ?? 'unnamed'}`;
@@ -190,29 +237,14 @@ function exitName(code: number): string {
 
 const message = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-const HEADS = [
-  '',
-  'struck',
-  'exit',
-  'then',
-  'exit',
-  'TCP',
-  'failed',
-  'UDP',
-  'failed',
-  'UDP direct',
-  'kept broken',
-  'verdict',
-];
+const HEADS = ['', 'blows', 'end', 'TCP', 'failed', 'UDP', 'failed', 'UDP direct', 'kept broken', 'verdict'];
 
-/** The rows as a table for people, and under it what was lost and what went wrong. */
+/** The rows as a table for people, and under it what happened, what was lost and what went wrong. */
 export function struckTable(rows: readonly StruckRow[]): string {
   const cells = rows.map(row => [
     row.what,
-    row.happened,
-    row.exit,
-    row.next,
-    row.nextExit,
+    String(row.told.length),
+    row.end,
     String(row.tcp),
     String(row.tcpFailed),
     String(row.udp),
@@ -221,9 +253,9 @@ export function struckTable(rows: readonly StruckRow[]): string {
     String(row.keptBroken),
     row.problems.length === 0 ? 'well' : 'NOT WELL',
   ]);
-  const more = rows.flatMap(({ what, losses, problems }) => {
-    const told = problems.length > 0 ? problems : losses;
-    return told.map(line => `${what}: ${line}`);
+  const more = rows.flatMap(({ what, told, losses, problems }) => {
+    const blows = told.map(({ happened, exit }) => `${happened}: ${exit === '' ? 'went on' : exit}`);
+    return [...blows, ...(problems.length > 0 ? problems : losses)].map(line => `${what}: ${line}`);
   });
   return [...columns(HEADS, cells), ...more].join('\n');
 }
