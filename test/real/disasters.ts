@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Step } from '../../src/core/run-state.ts';
 import { Random } from '../../src/sim/random.ts';
-import { GOES_FIRST, SHARED } from './cluster.ts';
+import { GOES_FIRST, processorOf, RUN, SHARED } from './cluster.ts';
 import type { RealRunning } from './proxyctl.ts';
 import { eventually, kubectl, onNode, sleep } from './shell.ts';
 import type { Stage } from './stage.ts';
@@ -123,8 +123,8 @@ async function containersOn(node: string): Promise<string[]> {
 }
 
 async function powerCycle(node: string): Promise<void> {
-  const [nice, ...how] = GOES_FIRST;
-  await exec(nice, [...how, `${SHARED}/reboot`, node.replace('node', '')]);
+  const number = node.replace('node', '');
+  await exec('taskset', ['-c', processorOf(Number(number)), ...GOES_FIRST, `${SHARED}/reboot`, number]);
   await eventually(`a shell on ${node}`, BOOT_SECONDS, async () => {
     await onNode(node, 'true');
     return true;
@@ -148,10 +148,9 @@ async function stopApiServer(): Promise<void> {
 
 /** Among the processes that the cluster's own script has noted. */
 function apiServer(): number {
-  const folder = process.env.PX_RUN ?? '/var/tmp/px-cluster';
-  const pids = readFileSync(`${folder}/pids`, 'utf8').trim().split('\n').map(Number);
+  const pids = readFileSync(`${RUN}/pids`, 'utf8').trim().split('\n').map(Number);
   const found = pids.find(pid => nameOf(pid) === 'kube-apiserver');
-  if (found === undefined) throw new Error(`no kube-apiserver among the processes in ${folder}/pids`);
+  if (found === undefined) throw new Error(`no kube-apiserver among the processes in ${RUN}/pids`);
   return found;
 }
 

@@ -8,7 +8,7 @@ import { layOut } from './workload.ts';
 
 /** A fresh cluster of three nodes with its workload, and an account for proxyctl. */
 export async function laidOut(mode: Mode): Promise<void> {
-  freshCluster(mode);
+  await freshCluster(mode);
   await apply([namespaceOf(SUITE, { 'pod-security.kubernetes.io/enforce': 'privileged' })]);
   await accountOf(SUITE);
   if (FOREIGN !== undefined) await checkForeign(mode);
