@@ -41,8 +41,10 @@ function knock({ address, port, question, answerBytes = 0 }: Dial, timeoutMs: nu
     let answer = Buffer.alloc(0);
     const end = (reply: () => Reply) => {
       clearTimeout(timer);
+      // Node resets a connection only once it stands: what was not answered would go on trying for two minutes.
+      if (socket.connecting) socket.destroy();
       // A reset leaves no TIME_WAIT behind, here or in conntrack.
-      socket.resetAndDestroy();
+      else socket.resetAndDestroy();
       try {
         resolve(reply());
       } catch (error) {

@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { createServer, type Server } from 'node:net';
+import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Dial } from '../../src/core/node-io.ts';
 import { dial, echo } from '../../src/watcher/dial.ts';
@@ -26,6 +27,21 @@ async function tcpServer(onConnection: (destroy: () => void) => void = () => und
   const address = server.address();
   return typeof address === 'object' && address ? address.port : 0;
 }
+
+/** Accepts nobody: once its backlog is full, what dials it hears nothing, as from a Service without rules. */
+async function deafServer(): Promise<{ port: number; end: () => Promise<unknown> }> {
+  const listens = `
+    const { parentPort } = require('node:worker_threads');
+    const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+      parentPort.postMessage(server.address().port);
+      setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0));
+    });`;
+  const worker = new Worker(listens, { eval: true });
+  const port = await new Promise<number>(resolve => worker.once('message', resolve));
+  return { port, end: () => worker.terminate() };
+}
+
+const sockets = () => process.getActiveResourcesInfo().filter(name => name === 'TCPSocketWrap').length;
 
 async function udpServer(answer: string | undefined): Promise<{ port: number; questions: string[] }> {
   const socket = createSocket('udp4');
@@ -56,6 +72,16 @@ describe('a TCP dial', () => {
     // Parsing a dump can hold up the loop for longer than the timeout.
     for (const end = performance.now() + 50; performance.now() < end; );
     expect(await dialled).toEqual({ outcome: 'ok' });
+  });
+
+  it('keeps no socket where nothing answers: the kernel would go on trying for two minutes', async () => {
+    const { port, end } = await deafServer();
+    const dialled = async () => (await dial(target(port, 'TCP'), 200)).outcome;
+    const before = sockets();
+    for (let tries = 0; tries < 10 && (await dialled()) === 'ok'; tries++);
+    expect(await Promise.all([dialled(), dialled()])).toEqual(['timeout', 'timeout']);
+    await expect.poll(sockets, { timeout: 1000 }).toBe(before);
+    await end();
   });
 
   it('waits for the bytes of an answer, in as many parts as they come', async () => {
