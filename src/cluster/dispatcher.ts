@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Agent, type Dispatcher, EnvHttpProxyAgent, ProxyAgent } from 'undici';
+import { inRange } from '../core/ip-ranges.ts';
 import type { Credentials, TlsIdentity } from './credentials.ts';
 import type { Env } from './kubeconfig.ts';
 
@@ -50,12 +51,21 @@ function dispatcher(route: Route, tls: TlsIdentity, connections: number | null):
   return proxies ? new EnvHttpProxyAgent({ ...options, ...proxies, requestTls: secure }) : new Agent(options);
 }
 
-/** The environment's proxies, when they concern this server. As in Go, a loopback address is never proxied. */
+/**
+ * The environment's proxies, when they concern this server, as Go reads them: a loopback address is never proxied, NO_PROXY may
+ * name ranges of addresses, and a scheme may be missing. Names and ports in NO_PROXY are undici's to look at.
+ */
 function proxiesOf({ server, env }: Route): { httpProxy: string; httpsProxy: string; noProxy: string } | undefined {
-  const httpProxy = env.http_proxy ?? env.HTTP_PROXY ?? '';
-  const httpsProxy = env.https_proxy ?? env.HTTPS_PROXY ?? '';
-  const noProxy = env.no_proxy ?? env.NO_PROXY ?? '';
+  const httpProxy = withScheme(env.http_proxy || env.HTTP_PROXY || '');
+  const httpsProxy = withScheme(env.https_proxy || env.HTTPS_PROXY || '');
+  const noProxy = env.no_proxy || env.NO_PROXY || '';
   const proxy = server.protocol === 'https:' ? httpsProxy : httpProxy;
   if (proxy === '' || /^(localhost|127\..*|\[::1\])$/.test(server.hostname)) return undefined;
+  const host = server.hostname.replace(/^\[(.*)\]$/, '$1');
+  if (noProxy.split(',').some(entry => inRange(host, entry))) return undefined;
   return { httpProxy, httpsProxy, noProxy };
+}
+
+function withScheme(proxy: string): string {
+  return proxy === '' || proxy.includes('://') ? proxy : `http://${proxy}`;
 }

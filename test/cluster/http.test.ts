@@ -211,4 +211,18 @@ describe('credentials', () => {
     const without = connect({ kubeconfig, env: { ...env, NO_PROXY: 'api.invalid' }, tuning: QUICK });
     await expect(without).rejects.toMatchObject({ exitCode: EXIT.unreachable });
   });
+
+  // 0.0.0.0 leads to this machine, and is none of its loopback addresses.
+  test.each([
+    ['for no address in a range of NO_PROXY', { NO_PROXY: '.corp.invalid, 0.0.0.0/8' }, false],
+    ['for one outside of its ranges', { NO_PROXY: '10.0.0.0/8,fd00::/8' }, true],
+    ['when it is given without a scheme', {}, true],
+    ['when the same in small letters is empty', { http_proxy: '' }, true],
+  ])('a proxy of the environment is used as kubectl does: %s', async (_, more, isUsed) => {
+    const [api, proxy] = [await startApi(), await startApi()];
+    const kubeconfig = writeKubeconfig(api.url.replace('127.0.0.1', '0.0.0.0'));
+    const env = { HTTP_PROXY: proxy.url.replace('http://', ''), ...more };
+    (await connect({ kubeconfig, env, tuning: QUICK })).close();
+    expect([api.asked.length, proxy.asked.length]).toEqual(isUsed ? [0, 2] : [2, 0]);
+  });
 });
