@@ -119,6 +119,21 @@ describe('the warm kube-proxy', () => {
     expect(shadow.items.every((i: { mode: number }) => i.mode === 0o755)).toBe(true);
   });
 
+  it('is alone in its pod: sidecars would want the ports of those that stand beside the main one', () => {
+    const [proxy] = daemonSet().spec.template.spec.containers;
+    const sidecar = { name: 'kube-rbac-proxy', image: 'x', ports: [{ containerPort: 9442 }] };
+    const given = daemonSet({
+      containers: [sidecar, proxy],
+      initContainers: [
+        { name: 'init', image: 'x' },
+        { ...sidecar, name: 'native', restartPolicy: 'Always' },
+      ],
+    });
+    const { spec } = warmPod('r1', { ...originals, daemonSet: given }, 'n1', 'nftables');
+    const names = (containers: { name: string }[]) => containers.map(({ name }) => name);
+    expect([names(spec.initContainers), names(spec.containers)]).toEqual([['init'], ['kube-proxy']]);
+  });
+
   it('shadows the tools of the mode that must stay, never those of its own', () => {
     expect(SHADOWED.nftables).not.toContain('nft');
     expect(SHADOWED.nftables).toContain('modprobe');

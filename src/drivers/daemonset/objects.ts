@@ -171,6 +171,8 @@ export function warmPod(run: string, originals: Originals, node: string, mode: M
   for (const field of ['livenessProbe', 'readinessProbe', 'startupProbe', 'ports']) delete container[field];
   withShadow(template.spec, container, mode);
   delete template.spec.affinity;
+  // On the host network each port is the node's: kubelet takes no second pod that names the ports of a sidecar.
+  const initContainers = template.spec.initContainers?.filter(({ restartPolicy }) => restartPolicy !== 'Always');
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -182,7 +184,8 @@ export function warmPod(run: string, originals: Originals, node: string, mode: M
     },
     spec: {
       ...template.spec,
-      containers: template.spec.containers,
+      ...(initContainers ? { initContainers } : {}),
+      containers: [container],
       nodeName: node,
       nodeSelector: {},
       restartPolicy: 'Always',
