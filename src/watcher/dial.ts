@@ -90,7 +90,9 @@ function ask({ address, port, question = new Uint8Array() }: Dial, timeoutMs: nu
     // Twice, as resolvers do: one lost datagram says nothing about a Service.
     const again = setTimeout(send, timeoutMs / 2);
     socket.once('close', () => clearTimeout(again));
-    socket.connect(port, address, send);
+    // Not as its callback, which is called for a failure, too: there may be no way to the address.
+    socket.once('connect', send);
+    socket.connect(port, address);
   });
 }
 

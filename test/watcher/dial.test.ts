@@ -128,6 +128,11 @@ describe('a UDP dial', () => {
     expect(questions).toEqual(['hostname']);
   });
 
+  // The broadcast address, which no socket may reach unasked, stands for any without a route.
+  it('is unreachable where no way leads, and nothing else ends by it', async () => {
+    expect((await dial(target(53, 'UDP', { address: '255.255.255.255' }), 1000)).outcome).toBe('unreachable');
+  });
+
   it('is no answer when nothing comes back', async () => {
     expect((await dial(target((await udpServer(undefined)).port, 'UDP'), 30)).outcome).toBe('no answer');
   });
