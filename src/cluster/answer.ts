@@ -1,5 +1,6 @@
 // The body of an answer, held to a size.
-import type { Readable } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 
 /** A page of 500 objects is a tenth of it where objects are large. Bytes. */
 export const MOST_BYTES = 64 << 20;
@@ -11,13 +12,15 @@ export class AnswerTooLarge extends Error {
   override readonly name = 'AnswerTooLarge';
 }
 
-/** The whole body as text; of a refusal its beginning. @throws AnswerTooLarge. */
-export async function textOf(body: Readable, status: number): Promise<string> {
+/** The whole body as text, unpacked where `encoding` is gzip; of a refusal its beginning. @throws AnswerTooLarge. */
+export async function textOf(body: Readable, status: number, encoding?: string): Promise<string> {
   const isRefusal = status >= 300;
   const most = isRefusal ? MOST_OF_REFUSAL : MOST_BYTES;
   const chunks: Buffer[] = [];
   let size = 0;
-  for await (const chunk of body) {
+  // What goes wrong in between is thrown where it is read.
+  const plain = encoding === 'gzip' ? pipeline(body, createGunzip(), () => undefined) : body;
+  for await (const chunk of plain) {
     chunks.push(chunk);
     size += chunk.length;
     if (size <= most) continue;

@@ -45,6 +45,12 @@ const TOO_LARGE: Trouble = {
   what: `its answer is larger than ${MOST_BYTES >> 20} MB`,
   hint: 'is the server in the kubeconfig a Kubernetes API?',
 };
+const UNPACKED: Trouble = {
+  unsent: false,
+  lasting: false,
+  what: 'its answer cannot be unpacked',
+  hint: 'is there a proxy in between that changes answers?',
+};
 const TLS_CODE = /^(CERT_|ERR_TLS|ERR_SSL|ERR_OSSL|EPROTO|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|HOSTNAME_MISMATCH)/;
 
 /** Reads a transport error of undici, of a socket or of a deadline. */
@@ -54,6 +60,7 @@ export function troubleOf(error: unknown): Trouble {
   const code = innerCode(error);
   const known = KINDS_OF_TROUBLE[code];
   if (known) return known;
+  if (code.startsWith('Z_')) return UNPACKED;
   if (TLS_CODE.test(code)) {
     const hint = 'check certificate-authority, client-certificate and tls-server-name in the kubeconfig';
     return { unsent: true, lasting: true, what: `TLS failed (${code})`, hint };

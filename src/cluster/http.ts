@@ -155,7 +155,7 @@ export class Http {
       const after = answer.headers['retry-after'];
       const retryAfter = Array.isArray(after) ? after[0] : after;
       const to = answer.headers.location;
-      const body = await textOf(answer.body, answer.statusCode);
+      const body = await textOf(answer.body, answer.statusCode, String(answer.headers['content-encoding']));
       return { status: answer.statusCode, body, retryAfter, ...(typeof to === 'string' ? { location: to } : {}) };
     } catch (cause) {
       return { trouble: troubleOf(cause), cause };
@@ -170,6 +170,8 @@ export class Http {
       headers: {
         ...who.headers,
         accept: 'application/json, */*',
+        // A stream would wait for the packer.
+        ...(through === 'requests' ? { 'accept-encoding': 'gzip' } : {}),
         'user-agent': USER_AGENT,
         ...(request.body === undefined ? {} : { 'content-type': request.contentType ?? 'application/json' }),
       },

@@ -1,5 +1,6 @@
 // Servers that are no API server, or a hostile one: every answer is bounded, and what is wrong is one line.
 import type { ServerResponse } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { EXIT } from '../../src/core/errors.ts';
 import { type Answer, connectTo, startApi } from './api-server.ts';
@@ -59,6 +60,29 @@ describe('one object', () => {
       message: expect.stringMatching(/its answer is larger than 64 MB; is the server in the kubeconfig a Kubernetes/),
     });
     expect(api.to(PATH)).toHaveLength(1);
+  });
+
+  const packed = (data: Buffer) => (response: ServerResponse) => {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' });
+    response.end(data);
+  };
+
+  test('an answer is bounded by what is packed in it', async () => {
+    const { api, cluster } = await answered(`GET ${PATH}`, packed(gzipSync(Buffer.alloc(65 << 20))));
+    await expect(cluster.get(get)).rejects.toThrow(/its answer is larger than 64 MB/);
+    expect(api.to(PATH)).toHaveLength(1);
+  });
+
+  test.each([
+    ['cut off', gzipSync('{"metadata":{"name":"n1"}}').subarray(0, 20)],
+    ['not packed at all', Buffer.from('{"metadata":{"name":"n1"}}')],
+  ])('a packed answer that is %s is none', async (_what, data) => {
+    const { api, cluster } = await answered(`GET ${PATH}`, packed(data));
+    await expect(cluster.get(get)).rejects.toMatchObject({
+      exitCode: EXIT.unreachable,
+      message: expect.stringMatching(/: its answer cannot be unpacked;/),
+    });
+    expect(api.to(PATH)).toHaveLength(2);
   });
 
   test('an answer that drips has the time of any other', async () => {

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { connect } from '../../src/cluster/client.ts';
 import { retryAfterMs } from '../../src/cluster/http.ts';
@@ -107,6 +108,18 @@ test('Retry-After is seconds or a date', () => {
   expect(retryAfterMs('Wed, 31 Dec 2025 00:00:05 GMT', now)).toBe(0);
   expect(retryAfterMs('soon', now)).toBe(0);
   expect(retryAfterMs(undefined, now)).toBe(0);
+});
+
+test('answers are asked for packed, as kubectl does', async () => {
+  const api = await startApi();
+  const cluster = await connectTo(api);
+  api.on(`GET ${PATH}`, ({ headers }) => response => {
+    const body = JSON.stringify({ metadata: { name: 'n1' } });
+    const isPacked = headers['accept-encoding'] === 'gzip';
+    response.writeHead(200, isPacked ? { 'content-encoding': 'gzip' } : {});
+    response.end(isPacked ? gzipSync(body) : '{}');
+  });
+  expect((await cluster.get(NODE))?.metadata.name).toBe('n1');
 });
 
 test('300 reads at once use at most 16 connections', async () => {
