@@ -89,7 +89,8 @@ export function refusal(where: Where, status: number, body: string, location?: s
     return new ApiError(message, status, reason);
   }
   const message = said.message ?? `${where.server} answered with HTTP ${status}${elsewhere(location)}`;
-  return new ApiError(status === 403 ? forbidden(message) : message, status, reason);
+  const rest = said.rest === undefined ? {} : { rest: said.rest };
+  return new ApiError(status === 403 ? forbidden(message) : message, status, reason, rest);
 }
 
 /** A redirect is not followed: what is there would get our credentials. Only the host is told, for the rest may be a secret. */
@@ -118,7 +119,7 @@ function forbidden(message: string): string {
   return `missing permission: ${verb} ${what}${namespace ? ` in namespace ${namespace}` : ''}`;
 }
 
-function statusObject(body: string): { reason?: string; message?: string } {
+function statusObject(body: string): { reason?: string; message?: string; rest?: string } {
   let parsed: unknown;
   try {
     parsed = JSON.parse(body);
@@ -128,7 +129,9 @@ function statusObject(body: string): { reason?: string; message?: string } {
   }
   if (!isRecord(parsed) || parsed.kind !== 'Status') return {};
   const { reason, message } = parsed;
+  const rest = isRecord(parsed.metadata) ? parsed.metadata.continue : undefined;
   return {
+    ...(typeof rest === 'string' && rest !== '' ? { rest } : {}),
     ...(typeof reason === 'string' ? { reason } : {}),
     ...(typeof message === 'string' && message !== '' ? { message: message.slice(0, 500) } : {}),
   };

@@ -1,5 +1,6 @@
 // LIST, page by page.
 import { KINDS, type Kind, type KubeObject, type ListOptions } from '../core/cluster.ts';
+import { ApiError } from '../core/errors.ts';
 import { type Http, isApiError } from './http.ts';
 import { isRecord } from './kubeconfig-file.ts';
 import { asObject, parseRecord, unlike } from './parse-body.ts';
@@ -21,7 +22,10 @@ export function selectors({ labelSelector, fieldSelector }: ListOptions): URLSea
   return query;
 }
 
-/** Pages in the server's order. @throws ApiError 410 when the server forgets the state that the pages are cut from. */
+/**
+ * Pages in the server's order. When it forgets the state that they are cut from, the rest is as it is by then; objects that
+ * came or went meanwhile are seen or not. @throws ApiError 410 where it gives no way to read on.
+ */
 export async function* pages(
   http: Http,
   path: string,
@@ -32,12 +36,27 @@ export async function* pages(
   query.set('limit', String(PAGE));
   for (let n = 1; n <= MOST_PAGES; n++) {
     const asked = { method: 'GET', path: `${path}?${query}`, retry: 'any', ...(signal ? { signal } : {}) } as const;
-    const page = pageOf(await http.request(asked), path);
+    const got = await orExpired(http.request(asked));
+    if (typeof got !== 'string') {
+      query.set('continue', got.rest);
+      continue;
+    }
+    const page = pageOf(got, path);
     yield page;
     if (!page.metadata?.continue) return;
     query.set('continue', page.metadata.continue);
   }
   throw unlike(path, 'has no end');
+}
+
+/** Servers forget after five minutes: less than a large list takes on a slow line. */
+async function orExpired(asked: Promise<string>): Promise<string | { rest: string }> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 410 || error.rest === undefined) throw error;
+    return { rest: error.rest };
+  }
 }
 
 function pageOf(body: string, path: string): Page {

@@ -41,9 +41,12 @@ export class ApiError extends ProxyctlError {
   readonly status: number;
   /** The server's machine word for it: Conflict, AlreadyExists, Forbidden, Invalid, Expired ... */
   readonly reason: string;
-  constructor(message: string, status: number, reason: string, options?: ErrorOptions) {
+  /** Of a list that has expired: the token to read its rest with, as it is by then. */
+  readonly rest: string | undefined;
+  constructor(message: string, status: number, reason: string, options?: ErrorOptions & { rest?: string }) {
     super(message, status === 401 || status === 403 ? EXIT.notPermitted : EXIT.unreachable, options);
     this.status = status;
     this.reason = reason;
+    this.rest = options?.rest;
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Cluster, Kind, ListOptions } from '../../src/core/cluster.ts';
-import { type Asked, connectTo, startApi, status } from './api-server.ts';
+import { type Answer, type Asked, connectTo, startApi, status } from './api-server.ts';
 
 async function names(cluster: Cluster, kind: Kind, options?: ListOptions): Promise<string[]> {
   const found: string[] = [];
@@ -64,6 +64,25 @@ describe('lists', () => {
       return status(410, 'Expired', 'too old');
     });
     expect(await names(cluster, 'Pod', { namespace: 'shop' })).toEqual(['a', 'b', 'new', 'c']);
+  });
+
+  test('go on with what the server gives for a page that has expired, as often as it does', async () => {
+    const api = await startApi();
+    const cluster = await connectTo(api);
+    const expired = (rest: string): Answer => ({
+      status: 410,
+      json: { kind: 'Status', reason: 'Expired', message: 'too old', metadata: { continue: rest } },
+    });
+    const pages: Record<string, Answer> = {
+      '': page('two', 'a'),
+      two: expired('two now'),
+      'two now': page('three', 'b'),
+      three: expired('three now'),
+      'three now': page('', 'c'),
+    };
+    api.on(`GET ${PODS}`, asked => pages[token(asked)] ?? status(400, 'BadRequest', 'no such token'));
+    expect(await names(cluster, 'Pod', { namespace: 'shop' })).toEqual(['a', 'b', 'c']);
+    expect(api.to(PODS)).toHaveLength(5);
   });
 
   test('a list that expires twice is given up', async () => {
