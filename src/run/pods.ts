@@ -20,6 +20,11 @@ export interface PodOptions {
   main: ProxyAddresses;
 }
 
+/** Sidecars of meshes answer for every Service themselves, rules or none. */
+const NO_MESH = {
+  labels: { 'sidecar.istio.io/inject': 'false' },
+  annotations: { 'linkerd.io/inject': 'disabled' },
+};
 const NOBODY = 65_534;
 /** Nobody may be left to remove a pod; then it ends by itself. Longer than any flip with its soak. */
 const LONGEST_SECONDS = 86_400;
@@ -99,7 +104,8 @@ function basePod(options: PodOptions, name: string, part: string, args: string[]
     metadata: {
       name: name.slice(0, 253),
       namespace: NAMESPACE,
-      labels: { [LABEL_PART]: part, [LABEL_RUN]: options.run },
+      labels: { ...NO_MESH.labels, [LABEL_PART]: part, [LABEL_RUN]: options.run },
+      annotations: NO_MESH.annotations,
     },
     spec: {
       nodeName: options.node,

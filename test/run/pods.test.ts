@@ -19,7 +19,7 @@ const PODS = {
   sweeper: sweeperPod({ ...options, ...sweep, exclude: [] }),
 };
 
-describe.each(Object.entries(PODS))('%s', (_name, { spec }) => {
+describe.each(Object.entries(PODS))('%s', (_name, { metadata, spec }) => {
   it('has one container, held by seccomp, without a token, on a root it cannot write', () => {
     expect(spec.containers).toHaveLength(1);
     const { privileged, ...securityContext } = spec.containers[0].securityContext;
@@ -36,6 +36,11 @@ describe.each(Object.entries(PODS))('%s', (_name, { spec }) => {
     expect([limits.memory, requests.memory, requests.cpu]).toEqual(['1Gi', '64Mi', '10m']);
     expect(limits.cpu).toBeUndefined();
     expect(spec.activeDeadlineSeconds).toBe(86_400);
+  });
+
+  it('gets no sidecar of a mesh, which would answer for Services without rules', () => {
+    expect(metadata.labels).toMatchObject({ 'sidecar.istio.io/inject': 'false' });
+    expect(metadata.annotations).toEqual({ 'linkerd.io/inject': 'disabled' });
   });
 
   it('is told nothing by its environment', () => {
