@@ -1,7 +1,7 @@
 // pause, abort and adjust: said to whoever runs the run, wherever that is.
 import { adjustPlan } from '../core/adjust-plan.ts';
 import type { Cluster } from '../core/cluster.ts';
-import { Duration } from '../core/duration.ts';
+import { Soak } from '../core/duration.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { type Adjustment, adjustmentText, type Control, type Doing, type Wish } from '../core/steering.ts';
@@ -172,7 +172,10 @@ function whole(flag: string, text: string): number {
 }
 
 function seconds(text: string): number {
-  const parsed = Duration.safeParse(text);
+  const parsed = Soak.safeParse(text);
   if (parsed.success) return parsed.data;
-  throw new ProxyctlError(`--soak takes a duration such as 30s, 5m or 1h30m; got '${text}'`, EXIT.usage);
+  throw new ProxyctlError(
+    `--soak takes a duration such as 30s, 5m or 1h30m, of 12h at most; got '${text}'`,
+    EXIT.usage,
+  );
 }

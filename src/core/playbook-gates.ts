@@ -1,6 +1,6 @@
 // The `gates` of a playbook: thresholds, times, what a red gate leads to.
 import { z } from 'zod';
-import { Duration } from './duration.ts';
+import { Duration, Soak } from './duration.ts';
 import { MOMENTS } from './gate.ts';
 import { HooksSchema, PrometheusSchema } from './playbook-outside.ts';
 
@@ -25,7 +25,7 @@ const GateSettings = z.strictObject({
 
 export const GatesSchema = z.strictObject({
   /** Time a flipped node is watched before the next one, on top of the gates. */
-  soak: Duration.default(5),
+  soak: Soak.default(5),
   /** How long a gate may stay inconclusive or red before its verdict counts. */
   settle: Duration.default(20),
   /** Time for a kube-proxy to start and program its rules. */

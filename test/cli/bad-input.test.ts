@@ -72,6 +72,14 @@ describe('before any cluster is asked', () => {
     expect(result.stderr).toMatch(/config:\d+:\d+/);
   });
 
+  it('a soak that no watcher lives to see', async () => {
+    const file = tempFile('playbook.yaml', 'version: 1\nto: nftables\ngates:\n  soak: 24h\n');
+    const result = await runCli(['plan', '--playbook', file]);
+    expect(result.code).toBe(65);
+    expect(result.stderr).toMatch(/playbook\.yaml:4:9.*soak: at most 12h/);
+    expect(complaint(result.stderr)).toHaveLength(1);
+  });
+
   it('an unknown playbook key, with file, line and column', async () => {
     const file = tempFile('playbook.yaml', 'version: 1\nto: nftables\ngates:\n  soaks: 5s\n');
     const result = await runCli(['plan', '--playbook', file]);
