@@ -154,6 +154,28 @@ export function serviceKey(service: { namespace: string; name: string }): string
   return `${service.namespace}/${service.name}`;
 }
 
+const servicesByKey = new WeakMap<readonly ServiceFacts[], ReadonlyMap<string, ServiceFacts>>();
+const nodesByName = new WeakMap<readonly NodeFacts[], ReadonlyMap<string, NodeFacts>>();
+
+/** The Service `namespace/name`. Thousands are asked for in a row, so an inventory is indexed once; it never changes. */
+export function serviceIn({ services }: Pick<Inventory, 'services'>, key: string): ServiceFacts | undefined {
+  return indexed(servicesByKey, services, serviceKey).get(key);
+}
+
+export function nodeIn({ nodes }: Pick<Inventory, 'nodes'>, name: string): NodeFacts | undefined {
+  return indexed(nodesByName, nodes, node => node.name).get(name);
+}
+
+function indexed<T>(
+  known: WeakMap<readonly T[], ReadonlyMap<string, T>>,
+  items: readonly T[],
+  keyOf: (item: T) => string,
+): ReadonlyMap<string, T> {
+  const index = known.get(items) ?? new Map(items.map(item => [keyOf(item), item]));
+  known.set(items, index);
+  return index;
+}
+
 export const IpFamily = z.enum(['IPv4', 'IPv6']);
 export type IpFamily = z.infer<typeof IpFamily>;
 

@@ -1,7 +1,7 @@
 // What stops working on a node because the modes differ, and not because something broke.
 // Source: kube-proxy 1.36 pkg/proxy/{iptables,ipvs,nftables}/proxier.go and cmd/kube-proxy/app/server_linux.go.
 import type { Look, NodeInFlip } from './gate.ts';
-import { readyOn, type ServiceFacts, serviceKey } from './inventory.ts';
+import { nodeIn, readyOn, type ServiceFacts, serviceIn } from './inventory.ts';
 import { knowsPods } from './known-pods.ts';
 import type { Vantage } from './observation.ts';
 import { addressOfTarget, kindOfTarget, LOOPBACK, type ProbeKind, serviceOfTarget } from './probe-kind.ts';
@@ -60,7 +60,7 @@ const DIFFERENCES: readonly Difference[] = [
 
 /** Why a target that answered in the mode before need not answer in the mode now; undefined where it should. */
 export function byDesign(look: Wishes, node: NodeInFlip, vantage: Vantage, id: string): string | undefined {
-  const service = look.inventory.services.find(s => serviceKey(s) === serviceOfTarget(id));
+  const service = serviceIn(look.inventory, serviceOfTarget(id));
   const change = { look, node, vantage, kind: kindOfTarget(id), address: addressOfTarget(id), service };
   for (const difference of DIFFERENCES) {
     const reason = difference(change);
@@ -76,7 +76,7 @@ export function byDesign(look: Wishes, node: NodeInFlip, vantage: Vantage, id: s
 export function isUnserved(look: Wishes, node: NodeInFlip, id: string): boolean {
   const kind = kindOfTarget(id);
   if (kind === 'node-port' && !primaryAddresses(look, node).has(addressOfTarget(id))) return true;
-  const service = look.inventory.services.find(s => serviceKey(s) === serviceOfTarget(id));
+  const service = serviceIn(look.inventory, serviceOfTarget(id));
   if (!service) return false;
   const none = Object.values(service.readyByNode).every(n => n === 0);
   const mayBeLocal = isClusterIP(kind) && service.internalTrafficPolicy === 'Local';
@@ -98,7 +98,7 @@ function setsNodePortAddresses(config: string): boolean {
 
 /** The first address of each family, as kube-proxy takes them from the node object. */
 function primaryAddresses({ inventory }: Wishes, { name }: NodeInFlip): Set<string> {
-  const facts = inventory.nodes.find(n => n.name === name);
+  const facts = nodeIn(inventory, name);
   const all = [...(facts?.internalIPs ?? []), ...(facts?.externalIPs ?? [])];
   const firsts = [all.find(a => !a.includes(':')), all.find(a => a.includes(':'))];
   return new Set(firsts.filter(a => a !== undefined));

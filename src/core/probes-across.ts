@@ -1,6 +1,6 @@
 // Outside runs there is no time before to compare a Service with: but there are other nodes.
 import type { Finding, Look } from './gate.ts';
-import { nodePortPeers } from './node-ports-across.ts';
+import { NodePortPeers } from './node-ports-across.ts';
 import type { ProbeTally } from './node-view.ts';
 import { kindOfTarget, type ProbeKind, serviceOfTarget } from './probe-kind.ts';
 import type { ServiceTruth } from './service-truth.ts';
@@ -27,11 +27,12 @@ export function failingHereOnly(nodes: readonly ProbedNode[], across: Across): M
   const { failures } = across.playbook.gates.probes;
   const probed = nodes.filter(({ tally }) => tally.rounds > 0 && tally.attempts > 0);
   const found = new Map<string, Finding[]>();
+  const others: Others = { across, nodePorts: new NodePortPeers(probed, across), answering: answeringOn(probed) };
   for (const here of probed) {
     const findings = [...here.tally.bad].flatMap(([id, { inARow, outcome }]): Finding[] => {
       if (inARow < failures || !stands(id, across)) return [];
       const failing = `${id} from the pod network of ${here.name}: ${outcome}, ${count(inARow, 'time')} in a row`;
-      const said = elsewhere({ id, here, probed }, across);
+      const said = elsewhere(id, here, others);
       if (!said) return [];
       const { message, ...advice } = said;
       const subject = `service ${serviceOfTarget(id)}`;
@@ -48,24 +49,36 @@ function stands(id: string, { truth: { history } }: Across): boolean {
   return history.service(service) !== undefined && history.hasEndpoints(service);
 }
 
-interface Failing {
-  readonly id: string;
-  readonly here: ProbedNode;
-  readonly probed: readonly ProbedNode[];
+/** What is asked of all nodes. */
+interface Others {
+  readonly across: Across;
+  readonly nodePorts: NodePortPeers;
+  /** Nodes on which a target answers each time; found once for each target. */
+  readonly answering: (id: string) => readonly string[];
+}
+
+function answeringOn(probed: readonly ProbedNode[]): Others['answering'] {
+  const found = new Map<string, readonly string[]>();
+  return id => {
+    const names = found.get(id) ?? probed.flatMap(({ name, tally }) => (isWell(tally, id) ? [name] : []));
+    found.set(id, names);
+    return names;
+  };
 }
 
 /** Where it answers; undefined where that says nothing about this node. */
-function elsewhere({ id, here, probed }: Failing, across: Across): Pick<Finding, 'message' | 'fix'> | undefined {
+function elsewhere(id: string, here: ProbedNode, others: Others): Pick<Finding, 'message' | 'fix'> | undefined {
   const kind = kindOfTarget(id);
   if (kind === 'node-port') {
-    const peers = nodePortPeers(id, here, probed, across);
+    const peers = others.nodePorts.of(id, here);
     if (peers.length === 0) return undefined;
     const message = `its cluster IP answers there, and its NodePort on ${few(peers)}`;
     return { message, fix: `something beside kube-proxy's own rules stops it: rules of another mode, or a firewall` };
   }
-  if (!ACROSS.has(kind) || across.truth.history.service(serviceOfTarget(id))?.internalLocal) return undefined;
-  const others = probed.filter(other => other.name !== here.name && isWell(other.tally, id)).map(other => other.name);
-  return others.length === 0 ? undefined : { message: `it answers from ${few(others)}` };
+  const { history } = others.across.truth;
+  if (!ACROSS.has(kind) || history.service(serviceOfTarget(id))?.internalLocal) return undefined;
+  const names = others.answering(id);
+  return names.length === 0 ? undefined : { message: `it answers from ${few(names)}` };
 }
 
 function isWell(tally: ProbeTally, id: string): boolean {

@@ -2,7 +2,7 @@ import type { Family } from './api-services.ts';
 import type { RulePlace } from './expected-rules.ts';
 import type { Look, NodeInFlip } from './gate.ts';
 import { imageVersion } from './image-version.ts';
-import type { NodeFacts } from './inventory.ts';
+import { type NodeFacts, nodeIn } from './inventory.ts';
 import type { Mode } from './mode.ts';
 import type { RuleOptions } from './rule-options.ts';
 import { hintUse } from './topology-hints.ts';
@@ -17,7 +17,7 @@ export interface Whereabouts extends Pick<RulePlace, 'zone' | 'addresses'> {
 
 /** Of the inventory, or of the API for a node that joined since. Throws when neither knows it. */
 export async function whereaboutsOf({ inventory, cluster }: Look, name: string): Promise<Whereabouts> {
-  const facts = inventory.nodes.find(n => n.name === name);
+  const facts = nodeIn(inventory, name);
   if (facts) return whereaboutsIn(facts);
   const node = await cluster?.get({ kind: 'Node', name });
   if (!node) throw new Error(`node ${name} is not known`);

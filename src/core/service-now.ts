@@ -1,7 +1,7 @@
 // What became of a Service since the run began: the targets of the watchers are as old as the run.
 import type { ApiService } from './api-services.ts';
 import type { Look } from './gate.ts';
-import { serviceKey } from './inventory.ts';
+import { serviceIn } from './inventory.ts';
 import { serviceOfTarget } from './probe-kind.ts';
 
 /**
@@ -18,7 +18,7 @@ export function outdatedTargets(look: Look, ids: Iterable<string>): Map<string, 
   if (trouble !== undefined) throw new Error(trouble);
   for (const [key, targets] of byService) {
     const now = truth.history.service(key);
-    const then = look.inventory.services.find(s => serviceKey(s) === key);
+    const then = serviceIn(look.inventory, key);
     for (const id of targets) {
       if (!now || (then && changed(now, id, then.clusterIPs)))
         outdated.set(id, 'the Service was deleted or changed meanwhile');
