@@ -1,4 +1,5 @@
 // What the connection table of a node tells over time, and how large kube-proxy makes it.
+import { atLeast } from './mode.ts';
 import type { ConntrackSample } from './observation.ts';
 
 /** Samples kept of a node; at one a second that is two minutes in full, and any longer time more coarsely. */
@@ -9,6 +10,10 @@ export const FORECAST_SECONDS = 20;
 
 /** kube-proxy's own defaults. */
 const DEFAULTS = { maxPerCore: 32_768, min: 131_072 } as const;
+/** Cores ask for no more since 1.36; where they ask for more, `min` does not count: kubernetes pull request 137002. */
+const MOST_BY_CORES = { size: 1_048_576, since: [1, 36] } as const;
+/** Taken for kube-proxy's where nobody knows it. */
+const USUAL_VERSION: readonly number[] = [1, 36];
 
 /** The history with one more sample; when it is full every other sample goes, so that it always reaches back to the first. */
 export function addSample(history: readonly ConntrackSample[], sample: ConntrackSample): ConntrackSample[] {
@@ -76,10 +81,15 @@ function difference(before: number | null, now: number | null): number | undefin
 }
 
 /**
- * The size that kube-proxy sets at its start, by the parsed KubeProxyConfiguration: the larger of conntrack.maxPerCore x cores
- * and conntrack.min; undefined where it leaves the size alone (maxPerCore 0) or the cores are not known.
+ * The size that a kube-proxy of this version sets at its start, by the parsed KubeProxyConfiguration: the larger of
+ * conntrack.maxPerCore x cores, which is limited, and conntrack.min; undefined where it leaves the size alone (maxPerCore 0) or
+ * the cores are not known. Source: pkg/proxy/conntrack/sysctls.go `getConntrackMax`.
  */
-export function configuredSize(config: Readonly<Record<string, unknown>>, cores: number | null): number | undefined {
+export function configuredSize(
+  config: Readonly<Record<string, unknown>>,
+  cores: number | null,
+  version = USUAL_VERSION,
+): number | undefined {
   const section: unknown = config.conntrack;
   const option = (name: keyof typeof DEFAULTS): number => {
     const value: unknown = typeof section === 'object' && section !== null ? Reflect.get(section, name) : undefined;
@@ -87,14 +97,34 @@ export function configuredSize(config: Readonly<Record<string, unknown>>, cores:
   };
   const maxPerCore = option('maxPerCore');
   if (maxPerCore === 0 || cores === null) return undefined;
-  return Math.max(maxPerCore * cores, option('min'));
+  const byCores = maxPerCore * cores;
+  const { size: most, since } = MOST_BY_CORES;
+  return byCores > most && atLeast(version, since) ? most : Math.max(byCores, option('min'));
+}
+
+/**
+ * Whether a start of kube-proxy makes a larger table smaller. Not from 1.23 to 1.28, nor since 1.38 (kubernetes pull requests
+ * 103174, 120448, 142035). Late patches of 1.36 and 1.37 may have the last one: they are taken for the others.
+ */
+export function lowersSize(version = USUAL_VERSION): boolean {
+  const keeps = atLeast(version, [1, 23]) && !atLeast(version, [1, 29]);
+  return !keeps && !atLeast(version, [1, 38]);
 }
 
 /** How to make room: a table that `connections` fill to half, at least `least`, on a node with so many cores. */
-export function advice(connections: number, cores: number | null, least: number = DEFAULTS.min): string {
+export function advice(
+  connections: number,
+  cores: number | null,
+  least: number = DEFAULTS.min,
+  version = USUAL_VERSION,
+): string {
   const size = Math.ceil(Math.max(connections * 2, least, DEFAULTS.min) / 65_536) * 65_536;
   const now = `sysctl -w net.netfilter.nf_conntrack_max=${size} net.netfilter.nf_conntrack_buckets=${size / 4}`;
   const perCore =
     cores === null ? '' : ` or conntrack.maxPerCore: ${Math.ceil(size / cores)} (the node has ${cores} cores)`;
-  return `on the node: ${now}; in kube-proxy's configuration, so that its next start keeps it: conntrack.min: ${size}${perCore}`;
+  const limited = size > MOST_BY_CORES.size && atLeast(version, MOST_BY_CORES.since);
+  const option = limited
+    ? 'conntrack.maxPerCore: 0, which leaves the size to the node'
+    : `conntrack.min: ${size}${perCore}`;
+  return `on the node: ${now}; in kube-proxy's configuration, so that its next start keeps it: ${option}`;
 }

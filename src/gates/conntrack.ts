@@ -5,10 +5,12 @@ import {
   forecast,
   type Losses,
   lossesBetween,
+  lowersSize,
   timeOf,
 } from '../core/conntrack.ts';
 import { inconclusive, nodeInFlip, nodesInScope, SILENCE_MS, silence, tooOld } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look } from '../core/gate.ts';
+import { imageVersion } from '../core/image-version.ts';
 import { nodeTime } from '../core/node-view.ts';
 import type { ConntrackSample } from '../core/observation.ts';
 import { count, few } from '../core/words.ts';
@@ -31,7 +33,7 @@ interface Seen {
 export const conntrack = defineGate({
   id: 'conntrack',
   title: 'The connection table has room and loses nothing',
-  hint: 'kube-proxy sets the size at each start: the larger of conntrack.maxPerCore x cores and conntrack.min',
+  hint: 'kube-proxy sets the size at each start: the larger of conntrack.maxPerCore x cores (since 1.36 never more than 1048576) and conntrack.min',
   moments: ['preflight', 'before-node', 'prove', 'after-node', 'verify'],
   observe: look => (look.moment === 'preflight' ? undefined : samplesOf(look)),
   judge: (seen, look) => (seen ? judgeNode(seen, look) : judgeConfiguration(look)),
@@ -72,6 +74,11 @@ function judgeNode(seen: Seen, look: Look): { findings: Finding[]; summary: stri
   };
 }
 
+/** Of the kube-proxy that the next start takes. */
+function versionOf({ inventory }: Look): readonly number[] | undefined {
+  return imageVersion(inventory.proxy.daemonSet?.image ?? '');
+}
+
 function uncounted(before: ConntrackSample, now: ConntrackSample): string {
   const unread = [before, now].some(s => s.drop === null || s.earlyDrop === null || s.insertFailed === null);
   return unread ? 'drops and failed insertions could not be read' : 'its counters began anew since the baseline';
@@ -82,19 +89,22 @@ function judgeFill(now: ConntrackSample, look: Look): Finding[] {
   const share = now.count / now.max;
   if (share < warn) return [];
   const message = `${now.count} of ${now.max} connections are tracked (${percent(share)}; the limit is ${percent(fail)})`;
-  return [finding(share >= fail ? 'error' : 'warning', look, message, advice(now.count, now.cores, now.max))];
+  return [
+    finding(share >= fail ? 'error' : 'warning', look, message, advice(now.count, now.cores, now.max, versionOf(look))),
+  ];
 }
 
 function judgeSize(before: ConntrackSample, now: ConntrackSample, look: Look): Finding[] {
-  const fix = advice(now.count, now.cores, before.max);
+  const version = versionOf(look);
+  const fix = advice(now.count, now.cores, before.max, version);
   if (now.max < before.max)
     return [finding('error', look, `the table shrank from ${before.max} to ${now.max} connections`, fix)];
   // Seen before it happens: the warm kube-proxy would be the first to set it.
-  const next = look.proxyConfig && configuredSize(look.proxyConfig, now.cores);
-  // Outside runs nobody saw it shrink; kube-proxy sets exactly this at each start.
+  const next = look.proxyConfig && configuredSize(look.proxyConfig, now.cores, version);
+  // Outside runs nobody saw it shrink; kube-proxy sets no less than this at each start.
   if (look.moment === 'verify' && next !== undefined && now.max < next)
     return [finding('error', look, `the table has room for ${now.max} connections, kube-proxy had set ${next}`, fix)];
-  if (look.moment !== 'before-node' || next === undefined || next >= now.max) return [];
+  if (look.moment !== 'before-node' || next === undefined || next >= now.max || !lowersSize(version)) return [];
   const message = `the next start of kube-proxy makes the table smaller, ${next} instead of ${now.max} connections`;
   return [finding('error', look, message, fix)];
 }
@@ -102,7 +112,7 @@ function judgeSize(before: ConntrackSample, now: ConntrackSample, look: Look): F
 function judgeLosses({ room, evicted, notInserted }: Losses, seen: Seen, look: Look): Finding[] {
   const { now, before } = seen;
   if (!now || !before) return [];
-  const fix = advice(now.count, now.cores, now.max);
+  const fix = advice(now.count, now.cores, now.max, versionOf(look));
   const since = look.moment === 'before-node' ? 'while nothing was touched' : 'since the flip began';
   const findings: Finding[] = [];
   if (room > 0)
@@ -148,7 +158,7 @@ function judgeForecast(
   const growth = `${coming.rate.toFixed(1)} connections a second since the flip began`;
   const message = `at ${growth} ${percent(fail)} of the table is reached in ${Math.ceil(coming.seconds / 60)} min`;
   const level = coming.seconds <= horizon ? 'error' : 'warning';
-  const fix = advice(now.count + coming.rate * Math.max(horizon, coming.seconds), now.cores, now.max);
+  const fix = advice(now.count + coming.rate * Math.max(horizon, coming.seconds), now.cores, now.max, versionOf(look));
   return { findings: [finding(level, look, message, fix)], summary: '' };
 }
 
@@ -160,7 +170,9 @@ function judgeConfiguration(look: Look): { findings: Finding[]; summary: string 
       findings: [{ level: 'inconclusive', subject: 'configuration', message: 'the configuration was not read' }],
       summary: '',
     };
-  const small = nodesInScope(look).filter(n => (configuredSize(config, n.cpus ?? null) ?? SMALL) < SMALL);
+  const small = nodesInScope(look).filter(
+    n => (configuredSize(config, n.cpus ?? null, versionOf(look)) ?? SMALL) < SMALL,
+  );
   const names = few(small.map(n => n.name));
   const message = `conntrack.maxPerCore and conntrack.min make tables of less than ${SMALL} connections on ${names}`;
   return {

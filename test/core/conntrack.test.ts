@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { addSample, advice, configuredSize, forecast, lossesBetween } from '../../src/core/conntrack.ts';
+import { addSample, advice, configuredSize, forecast, lossesBetween, lowersSize } from '../../src/core/conntrack.ts';
 import type { ConntrackSample } from '../../src/core/observation.ts';
 import { conntrackSample, NOW } from '../gates/looks.ts';
 
@@ -69,7 +69,10 @@ describe('losses', () => {
 describe('the size that kube-proxy sets', () => {
   it.each([
     ['the defaults on a small node', {}, 2, 131_072],
-    ['the defaults on a large one', {}, 64, 2_097_152],
+    ['the defaults on a large one', {}, 32, 1_048_576],
+    ['never more by its cores', {}, 64, 1_048_576],
+    ['by its cores, whatever the floor', { conntrack: { min: 3_000_000 } }, 64, 1_048_576],
+    ['the floor alone may be higher', { conntrack: { min: 3_000_000 } }, 8, 3_000_000],
     ['nothing given, as kubeadm writes it', { conntrack: { maxPerCore: null, min: null } }, 8, 262_144],
     ['the floor wins', { conntrack: { maxPerCore: 1000, min: 50_000 } }, 4, 50_000],
     ['it is left alone', { conntrack: { maxPerCore: 0, min: 500_000 } }, 4, undefined],
@@ -78,12 +81,38 @@ describe('the size that kube-proxy sets', () => {
   ])('%s', (_, config, cores, size) => {
     expect(configuredSize(config, cores)).toBe(size);
   });
+
+  it('has no limit before 1.36', () => {
+    expect(configuredSize({}, 64, [1, 35])).toBe(2_097_152);
+    expect(configuredSize({ conntrack: { min: 3_000_000 } }, 64, [1, 35])).toBe(3_000_000);
+    expect(configuredSize({}, 64, [1, 36])).toBe(1_048_576);
+  });
+
+  it.each([
+    [[1, 22], true],
+    [[1, 23], false],
+    [[1, 28], false],
+    [[1, 29], true],
+    [[1, 37], true],
+    [[1, 38], false],
+    [undefined, true],
+  ])('makes a larger table smaller in %j: %s', (version, lowers) => {
+    expect(lowersSize(version)).toBe(lowers);
+  });
 });
 
 describe('advice', () => {
   it('names sysctl, buckets and options in figures', () => {
     expect(advice(140_000, 4)).toBe(
       "on the node: sysctl -w net.netfilter.nf_conntrack_max=327680 net.netfilter.nf_conntrack_buckets=81920; in kube-proxy's configuration, so that its next start keeps it: conntrack.min: 327680 or conntrack.maxPerCore: 81920 (the node has 4 cores)",
+    );
+  });
+  it('leaves a table alone that is larger than what cores may ask for', () => {
+    expect(advice(1_000_000, 64, 2_097_152)).toMatch(
+      /nf_conntrack_max=2097152 .*conntrack\.maxPerCore: 0, which leaves the size to the node$/,
+    );
+    expect(advice(1_000_000, 64, 2_097_152, [1, 35])).toMatch(
+      /conntrack\.min: 2097152 or conntrack\.maxPerCore: 32768/,
     );
   });
   it('never asks for less than there was, nor for figures it does not have', () => {

@@ -18,6 +18,12 @@ const first = (samples: ConntrackSample[], over: Partial<Look> = {}): Look => ({
   ...seen({ conntrack: samples }, { baseline: view({ conntrack: [] }) }, 'before-node'),
   ...over,
 });
+/** With kube-proxy's image of that version. */
+const of = (version: string, at: Look): Look => {
+  const { proxy } = at.inventory;
+  const daemonSet = proxy.daemonSet && { ...proxy.daemonSet, image: `registry.k8s.io/kube-proxy:${version}` };
+  return { ...at, inventory: { ...at.inventory, proxy: { ...proxy, ...(daemonSet ? { daemonSet } : {}) } } };
+};
 /** A sample a second since the flip, from a thousand up. */
 const rising = (rate: number, seconds = 60): Look => {
   const samples = Array.from({ length: seconds + 1 }, (_, i) => at(seconds - i, { count: 1000 + i * rate }));
@@ -96,6 +102,7 @@ describe('outside runs', () => {
     ['as kube-proxy sets it', verified(131_072, {}), 'pass'],
     ['larger', verified(262_144, {}), 'pass'],
     ['made smaller since', verified(65_536, {}), 'fail', /room for 65536 connections, kube-proxy had set 131072/],
+    ['as kube-proxy sets it on many cores', verified(1_048_576, {}, 64), 'pass'],
     ['left alone by kube-proxy', verified(65_536, { conntrack: { maxPerCore: 0 } }), 'pass'],
     ['on nobody knows how many cores', verified(65_536, {}, null), 'pass'],
     ['under an unknown configuration', verified(65_536), 'pass'],
@@ -123,6 +130,22 @@ describe('before a node is touched', () => {
       first([at(1, { max: 262_144 })], { proxyConfig: { conntrack: { maxPerCore: 0 } } }),
       'pass',
     ],
+    [
+      'the next start leaves a larger one alone',
+      of('v1.38.0', first([at(1, { max: 262_144 })], { proxyConfig: {} })),
+      'pass',
+    ],
+    [
+      'the next start will shrink it on many cores',
+      of('v1.36.3', first([at(1, { max: 2_097_152, cores: 64 })], { proxyConfig: {} })),
+      'fail',
+      /smaller, 1048576 instead of 2097152.*maxPerCore: 0/,
+    ],
+    [
+      'the next start sets the same on many cores',
+      of('v1.35.1', first([at(1, { max: 2_097_152, cores: 64 })], { proxyConfig: {} })),
+      'pass',
+    ],
     ['it rises: nothing was flipped yet', { ...rising(150), moment: 'before-node' }, 'pass'],
   ]);
 });
@@ -144,6 +167,9 @@ test('thresholds are the playbook’s', async () => {
   const playbook = Playbook.parse({ gates: { conntrack: { horizon: '5m', insertFailures: 0 } } });
   expect((await conntrack.look({ ...rising(150), playbook })).verdict).toBe('pass');
   expect((await conntrack.look({ ...flipped({ insertFailed: 1 }), playbook })).verdict).toBe('fail');
+});
+  const half = flipped({ count: 500, max: 1000 }, { max: 1000 });
+  expect((await conntrack.look({ ...half, playbook: strict })).verdict).toBe('fail');
 });
 
 test('it says what it could not foresee', async () => {
