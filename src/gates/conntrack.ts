@@ -87,7 +87,7 @@ function uncounted(before: ConntrackSample, now: ConntrackSample): string {
 function judgeFill(now: ConntrackSample, look: Look): Finding[] {
   const { warn, fail } = look.playbook.gates.conntrack;
   const share = now.count / now.max;
-  if (share < warn) return [];
+  if (share < Math.min(warn, fail)) return [];
   const message = `${now.count} of ${now.max} connections are tracked (${percent(share)}; the limit is ${percent(fail)})`;
   return [
     finding(share >= fail ? 'error' : 'warning', look, message, advice(now.count, now.cores, now.max, versionOf(look))),

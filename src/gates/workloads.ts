@@ -53,7 +53,7 @@ function restarted(now: Pods, then: Pods | undefined, { restarts }: Limits): Sai
   const known = Map.groupBy(more, ([uid]) => (then?.unready.has(uid) ? 'unready' : 'well'));
   const said = (which: 'unready' | 'well', level: Finding['level'], how: string): Said[] => {
     const names = (known.get(which) ?? []).map(([, { name }]) => name);
-    if (names.length < restarts.warn) return [];
+    if (names.length < Math.min(restarts.warn, restarts.fail)) return [];
     return [{ level, message: `${count(names.length, 'pod')} restarted${how}: ${few(names, 3)}` }];
   };
   const level = (known.get('well')?.length ?? 0) >= restarts.fail ? 'error' : 'warning';
@@ -64,7 +64,7 @@ function restarted(now: Pods, then: Pods | undefined, { restarts }: Limits): Sai
 function unready(now: Pods, then: Pods | undefined, { unready }: Limits): Said[] {
   const names = [...now.unready].filter(([uid]) => !then?.unready.has(uid)).map(([, name]) => name);
   const share = names.length / now.all;
-  if (names.length === 0 || share < unready.warn) return [];
+  if (names.length === 0 || share < Math.min(unready.warn, unready.fail)) return [];
   const level = share >= unready.fail ? 'error' : 'warning';
   return [{ level, message: `${names.length} of ${count(now.all, 'pod')} are not ready any more: ${few(names, 3)}` }];
 }

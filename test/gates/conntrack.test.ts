@@ -167,7 +167,7 @@ test('thresholds are the playbook’s', async () => {
   const playbook = Playbook.parse({ gates: { conntrack: { horizon: '5m', insertFailures: 0 } } });
   expect((await conntrack.look({ ...rising(150), playbook })).verdict).toBe('pass');
   expect((await conntrack.look({ ...flipped({ insertFailed: 1 }), playbook })).verdict).toBe('fail');
-});
+  const strict = Playbook.parse({ gates: { conntrack: { fail: 0.5 } } });
   const half = flipped({ count: 500, max: 1000 }, { max: 1000 });
   expect((await conntrack.look({ ...half, playbook: strict })).verdict).toBe('fail');
 });

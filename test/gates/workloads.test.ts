@@ -284,6 +284,18 @@ table(workloads, [
     'fail',
     /^error namespace shop 3 of 10 pods are not ready any more: a, b, c$/,
   ],
+  [
+    'fewer than what warns, and more than what fails',
+    await pods(ten, tenWith(pod('a', { ready: false })), gates({ workloads: { unready: { warn: 0.5, fail: 0.1 } } })),
+    'fail',
+    /^error namespace shop 1 of 10 pods are not ready any more: a$/,
+  ],
+  [
+    'restarts, too',
+    await pods(ten, tenWith(pod('a', { restarts: 1 })), gates({ workloads: { restarts: { warn: 5, fail: 1 } } })),
+    'fail',
+    /^error namespace shop 1 pod restarted: a$/,
+  ],
   ['not ready before either', await pods([pod('a', { ready: false })], [pod('a', { ready: false })]), 'pass'],
   [
     'ended, or going',
