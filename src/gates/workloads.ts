@@ -77,13 +77,16 @@ interface PodStatus {
 
 /** Pods that have ended, or are about to, say nothing about the network. */
 function add(seen: Map<string, Pods>, { metadata, status: said }: KubeObject): void {
-  const { namespace = '', name, uid = name, deletionTimestamp } = metadata;
+  const { namespace = '', name, uid = name, deletionTimestamp, ownerReferences } = metadata;
   const status: PodStatus = said ?? {};
   if (deletionTimestamp !== undefined || status.phase === 'Succeeded' || status.phase === 'Failed') return;
   const pods = seen.get(namespace) ?? { all: 0, unready: new Map(), restarts: new Map() };
   seen.set(namespace, pods);
   pods.all++;
-  if (!status.conditions?.some(c => c.type === 'Ready' && c.status === 'True')) pods.unready.set(uid, name);
+  // A Job begins when its time has come, and takes it: that its new pods are not ready yet says nothing.
+  const ofJob = ownerReferences?.some(owner => owner.kind === 'Job') === true;
+  const isReady = status.conditions?.some(c => c.type === 'Ready' && c.status === 'True') === true;
+  if (!isReady && !ofJob) pods.unready.set(uid, name);
   const times = (status.containerStatuses ?? []).reduce((sum, { restartCount = 0 }) => sum + restartCount, 0);
   if (times > 0) pods.restarts.set(uid, { name, times });
 }

@@ -296,6 +296,25 @@ table(workloads, [
     'fail',
     /^error namespace shop 1 pod restarted: a$/,
   ],
+  [
+    'a Job that has just begun',
+    await pods(shop('a'), [
+      ...shop('a'),
+      pod('backup', { ready: false, metadata: { ownerReferences: [{ kind: 'Job', name: 'backup' }] } }),
+    ]),
+    'pass',
+  ],
+  [
+    'a Job whose pods restart',
+    await pods(shop('a'), [
+      ...shop('a'),
+      ...['x', 'y', 'z'].map(n =>
+        pod(n, { ready: false, restarts: 1, metadata: { ownerReferences: [{ kind: 'Job', name: 'backup' }] } }),
+      ),
+    ]),
+    'fail',
+    /^error namespace shop 3 pods restarted: x, y, z$/,
+  ],
   ['not ready before either', await pods([pod('a', { ready: false })], [pod('a', { ready: false })]), 'pass'],
   [
     'ended, or going',
