@@ -23,7 +23,9 @@ export const residue = defineGate({
     const left = node.expected === node.to ? node.from : node.to;
     const findings: Finding[] = MODES.filter(mode => mode !== node.expected).flatMap((mode): Finding[] => {
       const rules = sample.modes[mode];
-      if (!rules) return mode === left ? [inconclusive(node.name, `the rules of mode ${mode} could not be read`)] : [];
+      // A flip is between two modes, and no third one stops it; outside runs any may have left something.
+      const isDue = mode === left || look.moment === 'verify';
+      if (!rules) return isDue ? [inconclusive(node.name, `the rules of mode ${mode} could not be read`)] : [];
       if (rules.traces.length === 0) return [];
       const message = `${mode} is left behind: ${few(rules.traces, 8)}`;
       return [{ level: 'error', subject: `node ${node.name}`, message }];

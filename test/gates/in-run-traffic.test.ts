@@ -36,6 +36,12 @@ describe('residue', () => {
       'inconclusive',
       /iptables could not be read/,
     ],
+    [
+      'outside runs: a mode was not read',
+      seen({ kernel: kernelSample({ modes: unread }) }, { from: 'nftables' }, 'verify'),
+      'inconclusive',
+      /^inconclusive node n1 the rules of mode iptables could not be read$/,
+    ],
     ['read before the flip', seen({ kernel: kernelSample({ t: old }) }), 'inconclusive', /not read since/],
     ['on the way back the target is residue', seen({}, { expected: 'iptables', from: 'iptables' }), 'pass'],
   ]);
