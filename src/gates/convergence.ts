@@ -33,7 +33,9 @@ export const convergence = defineGate({
     if (node.askedAt !== undefined && sample.processStart < node.askedAt - START_SLACK) {
       return notYet(node, summary, 'the old kube-proxy still answers');
     }
-    const findings: Finding[] = openFamilies(sample, sample.processStart, before).map(text =>
+    // kube-proxy lets a change wait so long for those that may follow.
+    const waits = look.truth?.options.minSyncSeconds ?? 0;
+    const findings: Finding[] = openFamilies(sample, sample.processStart, { before, waits }).map(text =>
       inconclusive(node.name, text),
     );
     for (const said of failed(sample, before, look.moment)) {
@@ -74,13 +76,18 @@ function failed(
 }
 
 /** What each address family still waits for. A family that the node had before must come back. */
-function openFamilies(sample: ProxySample, processStart: number, before: ProxySample | undefined): string[] {
+function openFamilies(
+  sample: ProxySample,
+  processStart: number,
+  { before, waits }: { before: ProxySample | undefined; waits: number },
+): string[] {
   const names = new Set(Object.keys(sample.families));
   const synced = Object.entries(before?.families ?? {}).filter(([, f]) => f.lastSync !== null);
   // `any` stands for all families together, in versions whose metrics do not tell them apart.
   if (!names.has('any')) for (const [name] of synced) if (name !== 'any') names.add(name);
   if (names.size === 0) return ['no address family has been synced yet'];
-  const lag = Math.max(2 * (sample.syncSeconds ?? 0), LAG_FLOOR);
+  const sync = sample.syncSeconds ?? 0;
+  const lag = Math.max(2 * sync, waits + sync, LAG_FLOOR);
   return [...names].flatMap(name => {
     const { lastSync, lastQueued } = sample.families[name] ?? { lastSync: null, lastQueued: null };
     if (lastSync === null || lastSync < processStart) return [`${name} has not been synced since kube-proxy started`];

@@ -4,6 +4,8 @@ import { configuredGates } from '../../src/core/gate-settings.ts';
 import type { Mode } from '../../src/core/mode.ts';
 import { emptyView } from '../../src/core/node-view.ts';
 import { Playbook } from '../../src/core/playbook.ts';
+import { ruleOptions } from '../../src/core/rule-options.ts';
+import { ServiceHistory } from '../../src/core/service-history.ts';
 import { conntrack } from '../../src/gates/conntrack.ts';
 import { convergence } from '../../src/gates/convergence.ts';
 import { effectiveMode } from '../../src/gates/effective-mode.ts';
@@ -113,6 +115,14 @@ describe('convergence', () => {
   const only4 = { proxy: { main: proxySample({ families: { IPv4: { lastSync: ASKED + 30, lastQueued: null } } }) } };
   const verified = (then: Parameters<typeof proxySample>[0], now: Parameters<typeof proxySample>[0]) =>
     seen({ proxy: { main: proxySample(now) } }, was(then), 'verify');
+  const gathering = (minSyncPeriod: string, at: Look): Look => ({
+    ...at,
+    truth: {
+      history: new ServiceHistory(),
+      options: ruleOptions({ iptables: { minSyncPeriod } }),
+      trouble: () => undefined,
+    },
+  });
   table(convergence, [
     ['all families in sync', seen({}), 'pass'],
     [
@@ -140,6 +150,17 @@ describe('convergence', () => {
       'behind, but its syncs are slow',
       main({ syncSeconds: 2, families: { any: { lastSync: ASKED + 30, lastQueued: ASKED + 34 } } }),
       'pass',
+    ],
+    [
+      'behind, but kube-proxy gathers changes for so long',
+      gathering('10s', main({ families: { any: { lastSync: ASKED + 30, lastQueued: ASKED + 40 } } })),
+      'pass',
+    ],
+    [
+      'behind for longer than it gathers them',
+      gathering('10s', main({ families: { any: { lastSync: ASKED + 30, lastQueued: ASKED + 41 } } })),
+      'inconclusive',
+      /11\.0 s behind/,
     ],
     [
       'failures, though the time stamp is young',
