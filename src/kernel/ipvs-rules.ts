@@ -48,6 +48,7 @@ class Reader {
     const onNode: VirtualServer[] = [];
     for (const server of this.servers) {
       if (this.parts.addresses?.has(server.address) || this.isExternal(server)) {
+        if (this.isNodePortOfService(server)) continue;
         const refused = refusing.some(chain => this.verdict(chain, server) === 'REJECT');
         const limited = limiting.some(chain => this.verdict(chain, server) === 'KUBE-SOURCE-RANGES-FIREWALL');
         this.take(virtualServerKey(server), server, { refused, limited });
@@ -92,6 +93,14 @@ class Reader {
   private isNodePort(server: VirtualServer): boolean {
     if (server.protocol === 'SCTP') return this.set('NODE-PORT-SCTP-HASH').has(entryOf(server));
     return this.set(`NODE-PORT-${server.protocol}`).has(String(server.port));
+  }
+
+  /**
+   * Ranges of nodePortAddresses may hold addresses of Services, which kube-proxy then takes for the node's own: each has a virtual
+   * server for every NodePort (`GetNodeIPs` looks at all devices).
+   */
+  private isNodePortOfService(server: VirtualServer): boolean {
+    return this.isNodePort(server) && !this.set('CLUSTER-IP').has(entryOf(server)) && !this.isExternal(server);
   }
 
   private set(name: string): ReadonlySet<string> {

@@ -52,6 +52,19 @@ describe('ipvs mode', () => {
     expect(ruleOf('10.96.0.12:80/TCP', over)).toBeDefined();
   });
 
+  it('takes a NodePort at the address of a Service for nothing that anybody asked for', () => {
+    expect(sortedRules(read({ ipVs: IP_VS + server('0A60000B:7580', A) + server('0A60000C:7580', A) }))).toEqual(
+      sortedRules(read()),
+    );
+    const port = IPSET_SAVE.replace(
+      'add KUBE-CLUSTER-IP 10.96.0.11,tcp:80',
+      'add KUBE-CLUSTER-IP 10.96.0.11,tcp:30080',
+    );
+    expect(
+      ruleOf('10.96.0.11:30080/TCP', { ipVs: IP_VS + server('0A60000B:7580', A), ipsetMembers: port }),
+    ).toBeDefined();
+  });
+
   it('is not there without the device', () => {
     const { device, ...others } = IPVS_DUMPS;
     expect(device).toBeDefined();
