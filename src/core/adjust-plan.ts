@@ -52,7 +52,9 @@ function packRest(
   const lost = [...rest.keys()].filter(name => !there.some(node => node.name === name));
   if (there.length === 0) return { batches: kept, lost };
   const meant = new Set(there.map(node => node.name));
-  const { canary: _canary, ...order } = playbook.order;
+  const { canary, ...order } = playbook.order;
+  // Nothing has begun: somebody goes ahead, and who that is does not change.
+  const first = kept.length === 0 && canary !== undefined && meant.has(canary) ? { canary } : {};
   const exclude = inventory.nodes.filter(node => !meant.has(node.name)).map(node => node.name);
   const more = planMigration({
     // What the plan said of a node holds: whether it may be flipped now is asked when its turn comes.
@@ -62,7 +64,7 @@ function packRest(
         meant.has(n.name) ? { ...n, ready: true, mode: rest.get(n.name)?.from ?? n.mode } : n,
       ),
     },
-    playbook: { ...playbook, order: { ...order, exclude } },
+    playbook: { ...playbook, order: { ...order, ...first, exclude } },
     to: plan.to,
     driver: plan.driver,
     madeAt: plan.madeAt,

@@ -47,6 +47,26 @@ describe('adjustPlan', () => {
     expect(next.batches[1]?.services.filter(service => first.has(service))).toEqual([]);
   });
 
+  it('sends the canary of the playbook ahead as long as nobody has gone', () => {
+    const wanted = makePlaybook({ batch: { services: 3, nodes: 10 }, order: { canary: 'e' }, rehearse: 'canary' });
+    const given = planMigration({
+      inventory,
+      playbook: wanted,
+      to: 'nftables',
+      driver: 'daemonset',
+      madeAt: plan.madeAt,
+      hash: sha256,
+    });
+    const none = { inventory, begun: new Set<string>(), hash: sha256 };
+    const next = adjustPlan(given, { ...wish, services: 1 }, none);
+    expect(next.batches[0]).toMatchObject({ nodes: [{ name: 'e' }], rehearses: 'e' });
+    const gone = makeInventory(
+      nodes.filter(node => node.name !== 'e'),
+      services,
+    );
+    expect(adjustPlan(given, { ...wish, services: 1 }, { ...none, inventory: gone }).batches[0]?.nodes).toHaveLength(1);
+  });
+
   it('keeps what was found and confirmed of ways back', () => {
     const [, second] = plan.batches;
     const [door] = second?.nodes ?? [];
