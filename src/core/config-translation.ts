@@ -106,6 +106,10 @@ export function translateConfig(config: Config, from: Mode, to: Mode, options: T
     translateNodePortAddresses(translating);
   }
   translateFeatureGate(translating);
+  if (to === 'ipvs' && section(config, 'featureGates').KubeProxyIPVS === false) {
+    const message = 'false forbids ipvs: remove it first';
+    translating.notes.push({ level: 'error', path: 'featureGates.KubeProxyIPVS', message });
+  }
   return { edits: translating.edits, notes: translating.notes };
 }
 

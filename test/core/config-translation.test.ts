@@ -179,6 +179,11 @@ describe('translateConfig', () => {
     expect(notes({ featureGates: { NFTablesProxyMode: false } }, 'iptables', 'nftables')).toContainEqual(
       'error featureGates.NFTablesProxyMode: false forbids nftables: remove it first',
     );
+    const off = { featureGates: { KubeProxyIPVS: false } };
+    expect(notes(off, 'iptables', 'ipvs')).toEqual([
+      'error featureGates.KubeProxyIPVS: false forbids ipvs: remove it first',
+    ]);
+    expect(notes(off, 'iptables', 'nftables').filter(note => note.includes('KubeProxyIPVS'))).toEqual([]);
   });
 
   it('survives a configuration of odd shapes', () => {
