@@ -26,6 +26,7 @@ export const externalIPs = defineGate({
     };
   },
   judge({ nodes, strictARP, services }, look) {
+    const leaving = leaves(look, 'ipvs');
     const findings = services.flatMap(({ key, external, addresses }): Finding[] => {
       const subject = `service ${key}`;
       const taken = addresses.filter(address => nodes.has(address));
@@ -40,7 +41,7 @@ export const externalIPs = defineGate({
         const message = `every node will answer ARP for ${few(addresses)}, since ipvs.strictARP is not set`;
         return [{ level: 'error', subject, message }];
       }
-      if (!external || leaves(look, 'ipvs') === 'no') return [];
+      if (!external || leaving === 'no') return [];
       const message = `${few(addresses)} will not be on the nodes' interface kube-ipvs0 any more; ARP for it is not answered by them`;
       return [{ level: 'warning', subject, message }];
     });

@@ -11,15 +11,19 @@ export const sourceRanges = defineGate({
   moments: ['preflight'],
   observe(look) {
     const behind = look.inventory.services.filter(s => s.proxied && s.type === 'LoadBalancer');
+    const addresses = behind.flatMap(s => s.loadBalancerIPs.map(ip => ({ ip, key: serviceKey(s) })));
+    const byAddress = Map.groupBy(addresses, ({ ip }) => ip);
     return behind
       .filter(s => s.sourceRanges.length > 0)
       .map(s => {
-        const shares = behind.filter(o => o !== s && o.loadBalancerIPs.some(ip => s.loadBalancerIPs.includes(ip)));
-        return { key: serviceKey(s), shares: shares.map(serviceKey) };
+        const key = serviceKey(s);
+        const there = s.loadBalancerIPs.flatMap(ip => byAddress.get(ip) ?? []).map(other => other.key);
+        return { key, shares: [...new Set(there)].filter(other => other !== key) };
       });
   },
   judge(services, look) {
     const summary = services.length === 0 ? 'no Service has any' : `${services.length} Services filter as before`;
+    const leaving = leaves(look, 'ipvs');
     const findings = services.flatMap(({ key, shares }): Finding[] => {
       const subject = `service ${key}`;
       if (look.to === 'ipvs' && shares.length > 0) {
@@ -31,7 +35,7 @@ export const sourceRanges = defineGate({
           },
         ];
       }
-      if (look.to !== 'ipvs' && leaves(look, 'ipvs') === 'no') return [];
+      if (look.to !== 'ipvs' && leaving === 'no') return [];
       const message = 'ipvs applies source ranges to connections from the nodes themselves differently';
       return [{ level: 'warning', subject, message }];
     });
