@@ -32,10 +32,11 @@ export async function podsOfServices(
     if (services.has(key)) found.set(key, { namespace, selector, wanted: undefined, running: 0 });
   }
   const selected = [...found.values()].filter(({ selector }) => Object.keys(selector).length > 0);
-  const within = new Set(selected.map(({ namespace }) => namespace));
-  const behind = ({ namespace }: KubeObject['metadata'], labels: Readonly<Record<string, string>> = {}) =>
-    selected.filter(
-      s => s.namespace === namespace && Object.entries(s.selector).every(([name, value]) => labels[name] === value),
+  const byNamespace = Map.groupBy(selected, ({ namespace }) => namespace);
+  const within = new Set(byNamespace.keys());
+  const behind = ({ namespace = '' }: KubeObject['metadata'], labels: Readonly<Record<string, string>> = {}) =>
+    (byNamespace.get(namespace) ?? []).filter(s =>
+      Object.entries(s.selector).every(([name, value]) => labels[name] === value),
     );
   for (const kind of MAKERS) {
     for await (const object of inNamespaces(cluster, kind, within)) {
