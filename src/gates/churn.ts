@@ -1,6 +1,6 @@
 import type { KubeObject } from '../core/cluster.ts';
 import { isPartOfFlip, scopeOfLook } from '../core/evidence.ts';
-import { defineGate, type Finding } from '../core/gate.ts';
+import { defineGate, type Finding, type Look } from '../core/gate.ts';
 import { inNamespaces } from '../core/in-namespaces.ts';
 import { count } from '../core/words.ts';
 
@@ -17,7 +17,7 @@ export const churn = defineGate<Finding[]>({
     const findings: Finding[] = [];
     for (const kind of ['Deployment', 'StatefulSet', 'DaemonSet'] as const) {
       for await (const object of inNamespaces(look.cluster, kind, namespaces)) {
-        const progress = isPartOfFlip(object, look) ? undefined : PROGRESS[kind](object);
+        const progress = isPartOfFlip(object, look) ? undefined : PROGRESS[kind](object, look);
         const subject = `${kind.toLowerCase()} ${object.metadata.namespace}/${object.metadata.name}`;
         if (progress) findings.push({ level: 'inconclusive', subject, message: `is rolling out: ${progress}` });
       }
@@ -63,15 +63,18 @@ function statefulSet(object: KubeObject): string | undefined {
   const wanted = Math.max(0, (spec.replicas ?? 1) - partition);
   // Below a partition old pods are meant to stay, and the two revisions to differ.
   if (wanted === 0) return undefined;
-  const open = partition > 0 ? updatedReplicas < wanted : currentRevision !== updateRevision;
+  // The revisions differ for as long as one of its pods is not ready; once all are updated, that is no rollout.
+  const open = updatedReplicas < wanted && (partition > 0 || currentRevision !== updateRevision);
   return open ? `${updatedReplicas} of ${count(wanted, 'pod')} updated` : undefined;
 }
 
-function daemonSet(object: KubeObject): string | undefined {
+function daemonSet(object: KubeObject, { inventory }: Look): string | undefined {
   const { spec = {}, status = {} } = object;
   if (spec.updateStrategy?.type === 'OnDelete') return undefined;
   if (isNew(object)) return NOT_SEEN;
   const { updatedNumberScheduled = 0, desiredNumberScheduled = 0 } = status;
-  if (updatedNumberScheduled >= desiredNumberScheduled) return undefined;
+  // Nobody updates the pod on a node that is not Ready.
+  const waiting = inventory.nodes.filter(node => !node.ready).length;
+  if (updatedNumberScheduled + waiting >= desiredNumberScheduled) return undefined;
   return `${updatedNumberScheduled} of ${count(desiredNumberScheduled, 'pod')} updated`;
 }

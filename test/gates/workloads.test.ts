@@ -6,7 +6,7 @@ import { scopeOf } from '../../src/core/scope.ts';
 import { churn } from '../../src/gates/churn.ts';
 import { readyEndpoints } from '../../src/gates/ready-endpoints.ts';
 import { workloads } from '../../src/gates/workloads.ts';
-import { inFlip, look, readOnly } from './looks.ts';
+import { inFlip, inventory, look, nodeFacts, readOnly } from './looks.ts';
 import { table } from './table.ts';
 
 const SCOPE = scopeOf(['shop/web', 'shop/db']);
@@ -418,7 +418,12 @@ table(churn, [
     'inconclusive',
     /0 of 1 pod updated/,
   ],
-  ['by hand', statefulSet({ updateRevision: 'c' }, { updateStrategy: { type: 'OnDelete' } }), 'pass'],
+  ['all updated, and a pod of it fails', statefulSet({ updatedReplicas: 3, updateRevision: 'c' }), 'pass'],
+  [
+    'by hand',
+    statefulSet({ updatedReplicas: 1, updateRevision: 'c' }, { updateStrategy: { type: 'OnDelete' } }),
+    'pass',
+  ],
   ['none wanted', statefulSet({ updatedReplicas: 0, updateRevision: 'c' }, { replicas: 0 }), 'pass'],
   ['a DaemonSet that is done', daemonSet({}), 'pass'],
   [
@@ -426,6 +431,14 @@ table(churn, [
     daemonSet({ updatedNumberScheduled: 2 }),
     'inconclusive',
     /daemonset shop\/web .* 2 of 3 pods updated/,
+  ],
+  [
+    'on all nodes but those that are not Ready',
+    {
+      ...daemonSet({ updatedNumberScheduled: 2 }),
+      inventory: inventory({ nodes: [nodeFacts('n1'), nodeFacts('n2'), nodeFacts('n3', { ready: false })] }),
+    },
+    'pass',
   ],
   ['one by hand', daemonSet({ updatedNumberScheduled: 2 }, { updateStrategy: { type: 'OnDelete' } }), 'pass'],
   ['elsewhere', daemonSet({ updatedNumberScheduled: 2 }, {}, { namespace: 'other' }), 'pass'],
