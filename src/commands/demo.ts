@@ -17,9 +17,10 @@ import { ensureNamespace, writeRecord } from '../run/record.ts';
 import { FAULTS, striker, victimOf } from './demo-fault.ts';
 import type { CommandIo } from './io.ts';
 import { makePlan } from './make-plan.ts';
+import { originalsOf } from './originals.ts';
 import { judgePreflight } from './preflight.ts';
 import { runAction } from './run-action.ts';
-import { holder, inventoryOf, newRunId, openCluster, originalsOf } from './session.ts';
+import { holder, inventoryOf, newRunId, openCluster } from './session.ts';
 import { signals } from './signals.ts';
 
 export interface DemoOptions {

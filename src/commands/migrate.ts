@@ -20,11 +20,12 @@ import { type CommandIo, confirm } from './io.ts';
 import { configOf, makePlan, playbookOf, targetOf, type Wishes } from './make-plan.ts';
 import { type Standing, withNewcomers } from './newcomers.ts';
 import { confirmOneWay, type OneWayOptions, refuseOddNames } from './one-way.ts';
+import { originalsOf } from './originals.ts';
 import { refuseOrphans } from './orphans.ts';
 import { checkFirst } from './preflight.ts';
 import { readPlan } from './read-file.ts';
 import { runAction } from './run-action.ts';
-import { holder, inventoryOf, newRunId, openCluster, originalsOf, type RunOptions, sha256 } from './session.ts';
+import { holder, inventoryOf, newRunId, openCluster, type RunOptions, sha256 } from './session.ts';
 import { signals } from './signals.ts';
 
 export interface MigrateOptions extends Wishes, OneWayOptions {

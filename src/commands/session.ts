@@ -2,8 +2,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { homedir, hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
-import type { Cluster, KubeObject } from '../core/cluster.ts';
-import type { Driver, Originals, RunContext, Runner } from '../core/driver.ts';
+import type { Cluster } from '../core/cluster.ts';
+import type { Driver, RunContext, Runner } from '../core/driver.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { reachOf } from '../core/exposure.ts';
 import { configuredGates } from '../core/gate-settings.ts';
@@ -16,7 +16,6 @@ import { probeTargets } from '../core/probe-targets.ts';
 import { ruleOptions } from '../core/rule-options.ts';
 import { modeLabel, nodeState, type RunRecord } from '../core/run-state.ts';
 import { watcherImage } from '../core/watcher-image.ts';
-import { complete } from '../core/withheld.ts';
 import { parseConfig } from '../drivers/config-text.ts';
 import { DRIVERS } from '../drivers/index.ts';
 import { GATES, runGates } from '../gates/index.ts';
@@ -31,6 +30,7 @@ import { TARGETS_MAP } from '../run/pods.ts';
 import { type ServiceWatch, watchServices } from '../run/service-truth.ts';
 import { Steering } from '../run/steering.ts';
 import { type CommandIo, clusterLine } from './io.ts';
+import { completed } from './originals.ts';
 
 declare const PROXYCTL_VERSION: string;
 
@@ -100,41 +100,6 @@ export function driverFor(inventory: Inventory, to: Mode): Driver {
   const driver = DRIVERS.find(d => d.id === platform.id);
   if (!driver) throw new Error(`no driver ${platform.id}`);
   return driver;
-}
-
-/** What stands in the cluster now and must come back. */
-export async function originalsOf(cluster: Cluster, inventory: Inventory): Promise<Originals> {
-  const { daemonSet, configMap } = inventory.proxy;
-  if (!daemonSet?.configPath || !configMap) {
-    throw new ProxyctlError(
-      'kube-proxy has no --config file in a ConfigMap; proxyctl cannot give it another mode',
-      EXIT.findings,
-    );
-  }
-  const set = await cluster.get({ kind: 'DaemonSet', namespace: daemonSet.namespace, name: daemonSet.name });
-  const map = await cluster.get({ kind: 'ConfigMap', namespace: configMap.namespace, name: configMap.name });
-  if (!set || !map)
-    throw new ProxyctlError("kube-proxy's DaemonSet or ConfigMap went away just now; try again", EXIT.stalePlan);
-  return { daemonSet: bare(set), configMap: bare(map), configKey: configMap.key, configPath: daemonSet.configPath };
-}
-
-/** What it was, without what only the server may write, and without annotations: some hold whole objects of other days. */
-function bare(object: KubeObject): KubeObject {
-  const { name, namespace, uid, labels } = object.metadata;
-  const { status: _status, ...rest } = object;
-  const known = { ...(namespace ? { namespace } : {}), ...(uid ? { uid } : {}), ...(labels ? { labels } : {}) };
-  return { ...rest, metadata: { name, ...known } };
-}
-
-/** The record's originals, with what it withholds taken from the cluster. */
-async function completed(cluster: Cluster, { originals }: RunRecord): Promise<Originals> {
-  const there = async (kind: 'DaemonSet' | 'ConfigMap', { metadata: { namespace = '', name } }: KubeObject) => {
-    const object = await cluster.get({ kind, namespace, name });
-    if (object) return object;
-    throw new ProxyctlError(`${kind} ${namespace}/${name} is gone; put it back, then call again`, EXIT.stalePlan);
-  };
-  const daemonSet = await there('DaemonSet', originals.daemonSet);
-  return complete(originals, daemonSet, await there('ConfigMap', originals.configMap));
 }
 
 export interface OpenRun {

@@ -3,6 +3,7 @@ import type { Cluster, KubeObject } from '../core/cluster.ts';
 import type { Inventory } from '../core/inventory.ts';
 import { configuredMode, MODES, type Mode } from '../core/mode.ts';
 import { LABEL_MODE, LABEL_PART, NAMESPACE, PARTS, SHADOW_NAME } from '../core/names.ts';
+import type { Original } from '../core/original.ts';
 import { type NodeState, nodeState, type RunRecord } from '../core/run-state.ts';
 import type { StatusFacts } from '../core/status.ts';
 import { doingOf } from '../core/steering.ts';
@@ -30,6 +31,7 @@ export async function statusFacts(
     if (WATCHERS.has(part) && pod.metadata.namespace === NAMESPACE) watchers.push(pod.metadata.name);
   }
   const { objects, configModes } = await besideProxy(cluster, inventory);
+  const original = record ? await originalOf(cluster, record) : undefined;
   const lease = record ? await leaseOf(cluster) : undefined;
   const holder = lease ? describeHolder(lease) : '';
   return {
@@ -42,7 +44,18 @@ export async function statusFacts(
     warm,
     watchers: watchers.sort(),
     objects,
+    original,
   };
+}
+
+/** kube-proxy's own DaemonSet as it is now; the run's record says which that is. */
+async function originalOf(cluster: Cluster, { originals }: RunRecord): Promise<Original> {
+  const { namespace = '', name } = originals.daemonSet.metadata;
+  let stands: Original['stands'] = 'gone';
+  for await (const set of cluster.list('DaemonSet', { namespace }))
+    if (set.metadata.name === name && !set.metadata.deletionTimestamp)
+      stands = keepsOff(set) ? 'kept off' : 'not kept off';
+  return { name: `${namespace}/${name}`, stands };
 }
 
 /** kube-proxy's configurations by ConfigMap, and what of ours stands beside its own objects. */

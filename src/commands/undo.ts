@@ -56,7 +56,9 @@ async function performOf(undo: Undo, cluster: Cluster, record: RunRecord, invent
     return engine => rollback(engine, options.node);
   }
   // A finalize that was left goes on, whatever its nodes serve in by now; under the Lease it looks again.
-  const shared = parseConfig(inventory.proxy.configMap?.text ?? '').mode;
+  const { configMap } = inventory.proxy;
+  // Without its DaemonSet, which somebody deleted, the configuration was not found either.
+  const shared = configMap && parseConfig(configMap.text).mode;
   if (shared !== record.plan.to) await refuseOtherModes(cluster, record, inventory);
   return finalize;
 }

@@ -60,6 +60,10 @@ export interface Driver {
   foreign(run: RunContext): Promise<string[]>;
   /** Throws 21 unless the original object is as `prepare` left it. */
   intact(run: RunContext): Promise<void>;
+  /** Whether somebody else has deleted the original object. */
+  deleted(run: RunContext): Promise<boolean>;
+  /** Makes an original object that was deleted, from the record, as `prepare` leaves it; one that is there again stays. */
+  remake(run: RunContext): Promise<void>;
   /** Writes onto the node which step comes next; `release` and `handOver` do it themselves. */
   mark(run: RunContext, node: FlipNode, step: Step): Promise<void>;
   /**

@@ -2,6 +2,7 @@
 import type { ClusterIdentity, Inventory, NodeFacts } from './inventory.ts';
 import { type EffectiveMode, isMode, MODES, type Mode } from './mode.ts';
 import type { NodeView } from './node-view.ts';
+import { type Original, ofOriginal } from './original.ts';
 import type { NodeState, RunRecord, Step } from './run-state.ts';
 import type { Doing } from './steering.ts';
 import { count, few } from './words.ts';
@@ -94,6 +95,8 @@ export interface StatusFacts {
   readonly configModes: ReadonlyMap<string, Mode>;
   /** Nodes that a warm kube-proxy runs on. */
   readonly warm: ReadonlySet<string>;
+  /** What became of kube-proxy's own DaemonSet in a run: whether it is kept off flipped nodes, or is there at all. */
+  readonly original?: Original | undefined;
   /** Watcher and sweeper pods. */
   readonly watchers: readonly string[];
   /** Our objects beside kube-proxy's own, as `daemonset kube-system/kube-proxy-nftables`. */
@@ -280,8 +283,12 @@ function unfit(code: StatusNote['code'], text: string): StatusNote {
   return { level: 'unfit', code, text };
 }
 
-function ofCluster({ record, holder, objects, watchers }: StatusFacts, nodes: readonly StatusNode[]): string[] {
-  const found: string[] = [];
+function ofCluster(
+  { record, holder, objects, original, watchers }: StatusFacts,
+  nodes: readonly StatusNode[],
+): string[] {
+  const flipped = nodes.filter(node => node.label !== undefined && node.label !== 'none').map(node => node.name);
+  const found = record && original ? ofOriginal(original, flipped) : [];
   const known = new Set(nodes.map(n => n.mode).filter(isMode));
   if (!record && known.size > 1)
     found.push(`nodes serve in ${[...known].join(' and ')}, and no run of proxyctl explains it`);

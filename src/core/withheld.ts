@@ -33,22 +33,30 @@ export function withhold(originals: Originals): Originals {
 }
 
 /**
- * The originals as they were, by the cluster's own objects as they are. @throws ProxyctlError 24 when a value is there no more.
+ * The originals as they were, by the cluster's own objects as they are: a value is that of the first DaemonSet which has it.
+ * @throws ProxyctlError 24 when a value is there no more.
  */
-export function complete(recorded: Originals, daemonSet: KubeObject, configMap: KubeObject): Originals {
+export function complete(recorded: Originals, daemonSets: readonly KubeObject[], configMap: KubeObject): Originals {
   const completed = structuredClone(recorded.daemonSet);
   for (const container of containersOf(completed)) {
-    const now = containersOf(daemonSet).find(({ name }) => name === container.name)?.env ?? [];
+    const known = daemonSets.map(set => containersOf(set).find(({ name }) => name === container.name)?.env ?? []);
     for (const [index, variable] of (container.env ?? []).entries()) {
       if (!variable.withheld) continue;
-      const there = now[index]?.name === variable.name ? now[index] : now.find(({ name }) => name === variable.name);
-      if (there?.value === undefined) throw lost(daemonSet, container.name, variable.name);
+      const values = known.map(
+        env => (env[index]?.name === variable.name ? env[index] : named(env, variable.name))?.value,
+      );
+      const value = values.find(one => one !== undefined);
+      if (value === undefined) throw lost(recorded.daemonSet, container.name, variable.name);
       delete variable.withheld;
-      variable.value = there.value;
+      variable.value = value;
     }
   }
   const data = { ...configMap.data, ...recorded.configMap.data };
   return { ...recorded, daemonSet: completed, configMap: { ...recorded.configMap, data } };
+}
+
+function named(env: readonly Variable[], wanted: string): Variable | undefined {
+  return env.find(({ name }) => name === wanted);
 }
 
 function containersOf({ spec }: KubeObject): Container[] {

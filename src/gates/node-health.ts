@@ -3,7 +3,7 @@ import { nodesInScope, START_SLACK } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look } from '../core/gate.ts';
 import type { NodeFacts } from '../core/inventory.ts';
 import { isReady } from '../core/node-object.ts';
-import { count } from '../core/words.ts';
+import { count, few } from '../core/words.ts';
 
 interface ProxyPodNow {
   readonly name: string;
@@ -58,6 +58,10 @@ function judgeNode(node: NodeNow, look: Look): Finding[] {
   if (!node.ready && look.moment !== 'preflight') findings.push({ level: 'error', subject, message: 'is not Ready' });
   if (node.pods.length === 0)
     findings.push({ level: 'inconclusive', subject, message: 'no kube-proxy pod of it was found' });
+  if (node.pods.length > 1 && look.moment !== 'preflight') {
+    const message = `more than one kube-proxy of a DaemonSet is on it: ${few(node.pods.map(pod => pod.name))}`;
+    findings.push({ level: 'error', subject, message });
+  }
   const askedAt = look.node?.askedAt;
   for (const pod of node.pods) {
     const waits = pod.waits === undefined ? '' : `: ${pod.waits}`;

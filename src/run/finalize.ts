@@ -13,9 +13,9 @@ import { few } from '../core/words.ts';
 import { batchesOf } from './adjust.ts';
 import { type Engine, Halt, Red } from './engine.ts';
 import { flipNode, step } from './flip.ts';
-import { leave, restarted, sayForeign, steady, stopped, unfinished, watched } from './give-back.ts';
+import { leave, remakeDeleted, restarted, sayForeign, steady, stopped, unfinished, watched } from './give-back.ts';
 import { isOpen, nodesNow, readyFirst } from './open-nodes.ts';
-import { type Ending, phase } from './phase.ts';
+import { type Ending, phase, whyHalted } from './phase.ts';
 import { revise } from './record.ts';
 import { Watches } from './watches.ts';
 
@@ -35,6 +35,7 @@ export async function finalize(engine: Engine): Promise<Ending> {
     for (const { name } of planned(run.plan)) engine.expectedModes.set(name, run.plan.to);
     await phase(engine, 'commit', 'the shared configuration', () => driver.commit(run));
     next = BEGUN;
+    await remakeDeleted(engine);
     const said = await sayForeign(engine);
     const away = await giveBack(engine, watches, said);
     await bringAlong(engine, watches, await lateNodes(engine));
@@ -50,7 +51,8 @@ export async function finalize(engine: Engine): Promise<Ending> {
     if (error instanceof Halt) return { outcome: error.outcome, reason: error.message, next };
     const halts = error instanceof Red || (error instanceof ProxyctlError && error.exitCode === EXIT.halted);
     if (!halts) throw error;
-    return { outcome: 'halted', reason: error.message, next };
+    const reason = error instanceof Red ? await whyHalted(error, () => driver.foreign(run)) : error.message;
+    return { outcome: 'halted', reason, next };
   } finally {
     await watches.closed();
   }

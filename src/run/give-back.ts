@@ -10,7 +10,7 @@ import { type Engine, Halt, judgeUntilPassed, lookAt, Red } from './engine.ts';
 import { callOff, flipNode, step } from './flip.ts';
 import type { NodeWatch } from './node-watch.ts';
 import { bearing, isFlipped, nodesNow, type OpenNode, openNodes, readyFirst, unlessAway } from './open-nodes.ts';
-import { type Ending, phase, refuseCommitted } from './phase.ts';
+import { type Ending, phase, refuseCommitted, whyHalted } from './phase.ts';
 import { Watches } from './watches.ts';
 
 /** Undoes the run, last node first; `only` undoes one node and leaves the rest as it is. */
@@ -19,6 +19,7 @@ export async function rollback(engine: Engine, only?: string): Promise<Ending> {
   const watches = new Watches(engine);
   await refuseCommitted(engine);
   try {
+    await remakeDeleted(engine);
     const kept = await sayForeign(engine);
     const ending = await putBack(engine, watches, ({ node }) => only === undefined || node.name === only);
     if (ending) return ending;
@@ -38,7 +39,9 @@ export async function rollback(engine: Engine, only?: string): Promise<Ending> {
       next: '',
     };
   } catch (error) {
-    return haltedBy(error, "look at the node named, then 'proxyctl rollback' again");
+    if (!(error instanceof Red)) throw error;
+    const reason = await whyHalted(error, () => engine.driver.foreign(run));
+    return { outcome: 'halted', reason, next: "look at the node named, then 'proxyctl rollback' again" };
   } finally {
     await watches.closed();
   }
@@ -83,6 +86,14 @@ export async function putBack(
     reason: `could not put back ${stuck.join(', ')}`,
     next: "look at the nodes named, then 'proxyctl rollback' again; what is not Ready goes back once it is",
   };
+}
+
+/** What nodes go back to, made anew where somebody has deleted it. */
+export async function remakeDeleted(engine: Engine): Promise<void> {
+  const { driver, run } = engine;
+  if (!(await driver.deleted(run))) return;
+  const title = "kube-proxy's DaemonSet, which somebody else has deleted, made anew from the run's record";
+  await phase(engine, 'remake', title, () => driver.remake(run));
 }
 
 /** Says what somebody else has changed in the original DaemonSet, unless that was `said`: it stays, and is what nodes go back to. Gives it. */
@@ -203,12 +214,6 @@ export async function steady(engine: Engine, watch: NodeWatch, mode: Mode, asked
   const home: FlipNode = { name: node, from: mode, to: mode, home: 'original' };
   const pod = () => engine.driver.podOf(engine.run, home, 'main');
   await judgeUntilPassed(engine, { moment: 'after-node', gates, look, settle, patience: convergence, node, pod });
-}
-
-/** Gates that did not pass halt; everything else is thrown on. */
-function haltedBy(error: unknown, next: string): Ending {
-  if (error instanceof Red) return { outcome: 'halted', reason: error.message, next };
-  throw error;
 }
 
 export function stopped({ stop }: Engine): Ending {

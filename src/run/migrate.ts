@@ -60,6 +60,8 @@ export async function migrate(engine: Engine): Promise<Ending> {
         return await answerRed(engine, error, batch.id);
       }
     }
+    // What is done must stay so: nothing may start a second kube-proxy on flipped nodes.
+    await driver.intact(run);
     return doneEnding(run, await arrivals(run));
   } catch (error) {
     if (error instanceof Halt) return { outcome: error.outcome, reason: error.message, next: GO_ON_OR_BACK };

@@ -2,14 +2,15 @@
 import { onRedOf } from '../core/gate-settings.ts';
 import type { Engine, Red } from './engine.ts';
 import { putBack, rollback } from './give-back.ts';
-import type { Ending } from './phase.ts';
+import { type Ending, whyHalted } from './phase.ts';
 import { Watches } from './watches.ts';
 
 export const GO_ON_OR_BACK = "'proxyctl rollback' puts everything back, 'proxyctl resume' goes on";
 
 /** Halts, or puts back what the playbook says. The node that was in hand has been dealt with, and nobody watches any more. */
 export async function answerRed(engine: Engine, red: Red, batch: string): Promise<Ending> {
-  const halted: Ending = { outcome: 'halted', reason: red.message, next: GO_ON_OR_BACK };
+  const reason = await whyHalted(red, () => engine.driver.intact(engine.run));
+  const halted: Ending = { outcome: 'halted', reason, next: GO_ON_OR_BACK };
   // Before a node is touched nothing of it can be put back: what is red was red without it.
   const answer = red.moment === 'before-node' ? 'halt' : onRedOf(red.judgements, engine.run.plan.playbook);
   if (answer === 'halt' || answer === 'node') return halted;

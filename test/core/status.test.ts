@@ -230,3 +230,26 @@ describe('with a look at the kernels', () => {
     expect(codes(made)).toEqual({ n1: ['no-rules'] });
   });
 });
+
+describe("kube-proxy's own DaemonSet", () => {
+  const nodes = [flipped('n1'), served('n2', 'iptables')];
+  const of = (stands: 'kept off' | 'not kept off' | 'gone', given = nodes) =>
+    inRun(given, { original: { name: 'kube-system/kube-proxy', stands } }).unfit;
+
+  it('that is kept off flipped nodes fits', () => {
+    expect(of('kept off')).toEqual([]);
+  });
+
+  it('that is not, as one that was made anew, starts a second kube-proxy there', () => {
+    expect(of('not kept off')).toEqual([
+      expect.stringMatching(/made anew by .* a second kube-proxy on n1; .*rollback/),
+    ]);
+    expect(of('not kept off', [served('n1', 'iptables'), served('n2', 'iptables')])).toEqual([]);
+  });
+
+  it('that is gone is named, with what makes it again', () => {
+    expect(of('gone')).toEqual([
+      expect.stringMatching(/DaemonSet kube-system\/kube-proxy is gone.*'proxyctl rollback'/),
+    ]);
+  });
+});

@@ -38,7 +38,7 @@ test('what is withheld is not there, and comes back whole', () => {
   expect(written).not.toContain(SECRET);
   expect(written).toContain('mode: iptables');
   expect(originals).toEqual(before);
-  expect(complete(JSON.parse(written), daemonSet, configMap)).toEqual(originals);
+  expect(complete(JSON.parse(written), [daemonSet], configMap)).toEqual(originals);
 });
 
 test('whatever else is different now is as it was', () => {
@@ -47,20 +47,27 @@ test('whatever else is different now is as it was', () => {
   changed.spec.template.spec.containers[0].image = 'y';
   changed.spec.template.spec.containers[0].env.reverse();
   const edited = { ...configMap, data: { ...configMap.data, 'config.conf': 'mode: nftables' } };
-  expect(complete(withhold(originals), changed, edited)).toEqual(originals);
+  expect(complete(withhold(originals), [changed], edited)).toEqual(originals);
 });
 
 test('originals that nothing was withheld from are complete', () => {
-  const { spec: _spec, ...without } = daemonSet;
-  expect(complete(originals, { ...without, spec: { template: { spec: { containers: [] } } } }, configMap)).toEqual(
-    originals,
-  );
+  expect(complete(originals, [], configMap)).toEqual(originals);
+});
+
+test('a value that the original has no more is that of the copy', () => {
+  const changed = structuredClone(daemonSet);
+  changed.spec.template.spec.containers[0].env.splice(1, 1);
+  changed.spec.template.spec.initContainers[0].env[0].value = 'other';
+  const whole = complete(withhold(originals), [changed, daemonSet], configMap);
+  const { containers, initContainers } = whole.daemonSet.spec.template.spec;
+  expect([containers[0].env[1].value, initContainers[0].env[0].value]).toEqual([`http://me:${SECRET}@proxy`, 'other']);
+  expect(complete(withhold(originals), [daemonSet], configMap)).toEqual(originals);
 });
 
 test('a value that is there no more is named, with what to do', () => {
   const changed = structuredClone(daemonSet);
   changed.spec.template.spec.containers[0].env.splice(1, 1);
-  const refused = () => complete(withhold(originals), changed, configMap);
+  const refused = () => complete(withhold(originals), [changed], configMap);
   expect(refused).toThrow(
     /^container kube-proxy of DaemonSet kube-system\/kube-proxy has lost the value of HTTPS_PROXY, .* set it there again/,
   );

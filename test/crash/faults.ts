@@ -5,6 +5,7 @@ import { LABEL_MODE } from '../../src/core/names.ts';
 import type { ApiFault } from '../../src/sim/api-faults.ts';
 import type { Random } from '../../src/sim/random.ts';
 import type { Bed } from './bed.ts';
+import { deleteDaemonSet, makeDaemonSet } from './meddling.ts';
 
 type Clear = () => void;
 
@@ -290,6 +291,23 @@ export const FAULT_KINDS: readonly FaultKind[] = [
       editConfig(bed, text =>
         text.replace(/^mode:.*$/m, `mode: ${random.pick(MODES.filter(m => m !== bed.options.mode))}`),
       ),
+  },
+  {
+    id: 'DaemonSet deleted',
+    foreign: true,
+    strike: (bed, random) => {
+      deleteDaemonSet(bed, random.int(2) === 0);
+      return () => makeDaemonSet(bed);
+    },
+  },
+  {
+    id: 'DaemonSet made anew',
+    foreign: true,
+    strike: (bed, random) => {
+      deleteDaemonSet(bed);
+      setTimeout(() => makeDaemonSet(bed), random.int(10_000));
+      return NOTHING;
+    },
   },
   { id: 'GitOps reverts', foreign: true, strike: gitOps },
   { id: 'GitOps reverts the ConfigMap', foreign: true, flips: true, strike: gitOpsOfConfig },

@@ -118,6 +118,12 @@ table(nodeHealth, [
     /no kube-proxy pod/,
   ],
   [
+    'a second one, of an original that was made anew',
+    at('after-batch', [node('n1'), pod('n1'), pod('n1', {}, 'kube-proxy')], { n1: 'nftables' }),
+    'fail',
+    /more than one kube-proxy of a DaemonSet is on it: kube-proxy-nftables-n1, kube-proxy-n1/,
+  ],
+  [
     'not ready',
     at('after-node', [node('n1'), pod('n1', { ready: false, state: { waiting: { reason: 'CrashLoopBackOff' } } })]),
     'fail',

@@ -29,12 +29,16 @@ import {
   committing,
   configMapRef,
   foreignFields,
+  isDeleted,
+  original,
   originalRef,
+  patchOriginal,
   refuseChanged,
   refuseEdited,
   refuseForeign,
   refuseOtherMode,
   refuseReverted,
+  remakeOriginal,
 } from './shared-objects.ts';
 
 /** Pods restart when they are deleted, and not before. */
@@ -76,12 +80,12 @@ export const daemonsetDriver: Driver = {
     const daemonSet = modeDaemonSet(run.id, run.originals, run.plan.to);
     await createOnce(run, daemonSet, { kind: 'DaemonSet', namespace, name: daemonSet.metadata.name }, LABEL_RUN);
     // One patch sets OnDelete and our rule, so that no controller ever sees the new template under RollingUpdate.
-    await patchFenced(run, originalRef(run), object => {
+    await patchOriginal(run, object => {
       const ops = templateOps(object, excludedTemplate(object));
       if (ops.length === 0) return [];
       return [...metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: fenceOf(run) } }), ...ops];
     });
-    await observed(run, originalRef(run));
+    await observed(run);
   },
 
   async mark(run, node, step) {
@@ -128,9 +132,11 @@ export const daemonsetDriver: Driver = {
     const pod = await run.cluster.get(warm);
     if (pod) await deleteFenced(run, warm, pod.metadata.uid);
     await setMode(run, node, 'hand-over', node.home === 'mode' ? node.to : null);
-    await run.waitFor(`the ${node.to} kube-proxy on ${node.name} to start`, POD_SECONDS, async seen =>
-      running(await homePod(run, node), seen),
-    );
+    await run.waitFor(`the ${node.to} kube-proxy on ${node.name} to start`, POD_SECONDS, async seen => {
+      const own = await homePod(run, node);
+      if (!own && node.home === 'original') await original(run);
+      return running(own, seen);
+    });
     if (pod) await gone(run, warm, pod, `the warm kube-proxy on ${node.name} to end`);
   },
 
@@ -163,18 +169,21 @@ export const daemonsetDriver: Driver = {
 
   intact: refuseChanged,
 
+  deleted: isDeleted,
+
+  remake: remakeOriginal,
+
   async restoreTemplate(run) {
-    await patchFenced(run, originalRef(run), object =>
-      templateOps(object, includedTemplate(object, run.originals.daemonSet)),
-    );
-    await observed(run, originalRef(run));
+    await patchOriginal(run, object => templateOps(object, includedTemplate(object, run.originals.daemonSet)));
+    await observed(run);
   },
 
   async outdated(run) {
-    const hash = await currentHash(run);
+    const daemonSet = await original(run);
+    const hash = await currentHash(run, daemonSet);
     const nodes: string[] = [];
     for await (const pod of run.cluster.list('Pod', { namespace: namespaceOf(run) })) {
-      const own = controlledBy(pod, run.originals.daemonSet);
+      const own = controlledBy(pod, daemonSet);
       if (own && pod.metadata.labels?.['controller-revision-hash'] !== hash) nodes.push(String(pod.spec.nodeName));
     }
     return nodes.sort();
@@ -183,7 +192,10 @@ export const daemonsetDriver: Driver = {
   async restart(run, node, mode) {
     const object = await run.cluster.get({ kind: 'Node', name: node });
     // Under our label it has a configuration of its own.
-    if (!object || modeLabel(object) !== mode) await refuseOtherMode(run, node, mode);
+    if (!object || modeLabel(object) !== mode) {
+      await refuseOtherMode(run, node, mode);
+      await original(run);
+    }
     const [pod] = await proxyPods(run, node);
     if (pod) {
       const ref: Ref = { kind: 'Pod', namespace: namespaceOf(run), name: pod.metadata.name };
@@ -198,14 +210,14 @@ export const daemonsetDriver: Driver = {
   async leave(run) {
     const namespace = namespaceOf(run);
     for (const { name } of run.plan.batches.flatMap(b => b.nodes)) await clearNode(run, name);
-    const original = await run.cluster.get(originalRef(run));
-    const hash = await currentHash(run);
-    await patchFenced(run, originalRef(run), object => restoreOps(object, run.originals.daemonSet));
+    const daemonSet = await original(run);
+    const hash = await currentHash(run, daemonSet);
+    await patchOriginal(run, object => restoreOps(object, run.originals.daemonSet));
     await patchFenced(run, configMapRef(run), object =>
       metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: null } }),
     );
     // The intermediate template's revision: no pod has it any more.
-    const uid = original?.metadata.uid;
+    const { uid } = daemonSet.metadata;
     for await (const revision of run.cluster.list('ControllerRevision', { namespace })) {
       const ours = revision.metadata.ownerReferences?.some(o => o.uid === uid) && holdsRule(revision);
       const { name, uid: its } = revision.metadata;
@@ -275,10 +287,10 @@ function restoreOps(object: KubeObject, original: KubeObject): PatchOp[] {
   ];
 }
 
-/** Waits until the DaemonSet controller has seen the object as it is now. */
-async function observed(run: RunContext, ref: Ref): Promise<void> {
+/** Waits until the DaemonSet controller has seen the original one as it is now. */
+async function observed(run: RunContext): Promise<void> {
   await run.waitFor('the DaemonSet controller', POD_SECONDS, async () => {
-    const object = await run.cluster.get(ref);
-    return object && object.status?.observedGeneration === object.metadata.generation ? true : undefined;
+    const object = await original(run);
+    return object.status?.observedGeneration === object.metadata.generation ? true : undefined;
   });
 }

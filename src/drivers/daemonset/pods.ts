@@ -12,7 +12,7 @@ export function namespaceOf(run: RunContext): string {
   return run.originals.daemonSet.metadata.namespace ?? 'kube-system';
 }
 
-/** kube-proxy pods of a node that a DaemonSet made: the original one's and ours. */
+/** kube-proxy pods of a node that a DaemonSet made, the original one or ours, and those that a deleted one has left behind. */
 export async function proxyPods(run: RunContext, node: string): Promise<KubeObject[]> {
   const daemonSets = new Set([
     run.originals.daemonSet.metadata.name,
@@ -24,9 +24,16 @@ export async function proxyPods(run: RunContext, node: string): Promise<KubeObje
     fieldSelector: `spec.nodeName=${node}`,
   })) {
     const owner = pod.metadata.ownerReferences?.find(o => o.controller && o.kind === 'DaemonSet');
-    if (owner && daemonSets.has(owner.name)) found.push(pod);
+    if (owner ? daemonSets.has(owner.name) : isOrphan(pod, run.originals.daemonSet)) found.push(pod);
   }
   return found;
+}
+
+/** The DaemonSet's by its labels, and nobody's since somebody deleted that with `--cascade=orphan`. */
+function isOrphan({ metadata }: KubeObject, { spec }: KubeObject): boolean {
+  const wanted = Object.entries(spec.selector?.matchLabels ?? {});
+  const nobodys = !metadata.ownerReferences?.some(o => o.controller);
+  return nobodys && wanted.length > 0 && wanted.every(([key, value]) => metadata.labels?.[key] === value);
 }
 
 /** The pod of the node's home, the running one where there are two. */
@@ -69,11 +76,11 @@ export async function gone(run: RunContext, ref: Ref, object: KubeObject, what: 
   });
 }
 
-/** The hash of the revision that holds the DaemonSet's present template. */
-export async function currentHash(run: RunContext): Promise<string> {
+/** The hash of the revision that holds the present template of this DaemonSet. */
+export async function currentHash(run: RunContext, { metadata: { uid } }: KubeObject): Promise<string> {
   let newest: KubeObject | undefined;
   for await (const revision of run.cluster.list('ControllerRevision', { namespace: namespaceOf(run) })) {
-    const own = revision.metadata.ownerReferences?.some(o => o.uid === run.originals.daemonSet.metadata.uid);
+    const own = revision.metadata.ownerReferences?.some(o => o.uid === uid);
     if (own && (!newest || Number(revision.revision) > Number(newest.revision))) newest = revision;
   }
   return newest?.metadata.labels?.['controller-revision-hash'] ?? '';

@@ -1,13 +1,15 @@
 // kube-proxy's own objects. Others may write to them in the middle of a run; what they did is found before a node depends on it.
 import { changedFields } from '../../core/changed-fields.ts';
-import type { KubeObject, Ref } from '../../core/cluster.ts';
+import type { KubeObject, PatchOp, Ref } from '../../core/cluster.ts';
 import type { RunContext } from '../../core/driver.ts';
-import { EXIT, ProxyctlError } from '../../core/errors.ts';
+import { ApiError, EXIT, ProxyctlError } from '../../core/errors.ts';
 import { configuredMode, type Mode } from '../../core/mode.ts';
+import { ANNOTATION_EPOCH } from '../../core/names.ts';
 import { few } from '../../core/words.ts';
 import { type ConfigEdit, editConfig, parseConfig } from '../config-text.ts';
+import { fenceOf, patchFenced } from '../fenced.ts';
 import { excludedTemplate, includedTemplate, same } from './exclusion.ts';
-import { namespaceOf } from './pods.ts';
+import { namespaceOf, POD_SECONDS } from './pods.ts';
 
 export function originalRef(run: RunContext): Ref {
   return { kind: 'DaemonSet', namespace: namespaceOf(run), name: run.originals.daemonSet.metadata.name };
@@ -17,12 +19,52 @@ export function configMapRef(run: RunContext): Ref {
   return { kind: 'ConfigMap', namespace: namespaceOf(run), name: run.originals.configMap.metadata.name };
 }
 
+/** The original DaemonSet as it is now. @throws ProxyctlError 21 when somebody has deleted it. */
+export async function original(run: RunContext): Promise<KubeObject> {
+  const object = await run.cluster.get(originalRef(run));
+  if (!object || object.metadata.deletionTimestamp) throw deleted(run);
+  return object;
+}
+
+/** Patches the original DaemonSet as `patchFenced` does. @throws ProxyctlError 21 when somebody has deleted it. */
+export async function patchOriginal(run: RunContext, change: (object: KubeObject) => PatchOp[]): Promise<void> {
+  try {
+    await patchFenced(run, originalRef(run), change);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) throw deleted(run, error);
+    throw error;
+  }
+}
+
+/** Whether somebody has deleted the original DaemonSet and not made it anew. */
+export async function isDeleted(run: RunContext): Promise<boolean> {
+  const object = await run.cluster.get(originalRef(run));
+  return !object || object.metadata.deletionTimestamp !== undefined;
+}
+
+/** The original DaemonSet as the record has it, kept off flipped nodes, unless somebody else has made it meanwhile. */
+export async function remakeOriginal(run: RunContext): Promise<void> {
+  const { name, namespace, labels } = run.originals.daemonSet.metadata;
+  await run.waitFor(`the deleted DaemonSet ${namespace}/${name} to go`, POD_SECONDS, async () =>
+    (await run.cluster.get(originalRef(run)))?.metadata.deletionTimestamp ? undefined : true,
+  );
+  const { daemonSet } = run.originals;
+  const metadata = { name, ...(namespace ? { namespace } : {}), ...(labels ? { labels } : {}) };
+  try {
+    await run.cluster.create({
+      ...daemonSet,
+      metadata: { ...metadata, annotations: { [ANNOTATION_EPOCH]: fenceOf(run) } },
+      spec: { ...daemonSet.spec, template: excludedTemplate(daemonSet), updateStrategy: { type: 'OnDelete' } },
+    });
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== 'AlreadyExists') throw error;
+  }
+}
+
 /** What somebody else has changed in the original DaemonSet's template since the run began; our rule in it is no such thing. */
 export async function foreignFields(run: RunContext): Promise<string[]> {
   const { daemonSet } = run.originals;
-  const object = await run.cluster.get(originalRef(run));
-  if (!object) throw changed(originalRef(run), 'it is gone; put it back, then go on');
-  return changedFields(daemonSet.spec.template, includedTemplate(object, daemonSet), 'spec.template');
+  return changedFields(daemonSet.spec.template, includedTemplate(await original(run), daemonSet), 'spec.template');
 }
 
 /** Throws when the original DaemonSet is not what it was: nodes would go back to what the run knows nothing of. */
@@ -37,11 +79,18 @@ export async function refuseForeign(run: RunContext): Promise<void> {
  * kube-proxy beside the one of the new mode, on every node that was flipped.
  */
 export async function refuseReverted(run: RunContext): Promise<void> {
-  const ref = originalRef(run);
-  const object = await run.cluster.get(ref);
-  if (object && same(object.spec.template, excludedTemplate(object))) return;
-  const what = `${ref.kind} ${ref.namespace}/${ref.name} was put back by somebody else since the run began`;
-  throw new ProxyctlError(`${what}; stop what does that (GitOps, an add-on manager), then go on`, EXIT.halted);
+  const object = await original(run);
+  if (same(object.spec.template, excludedTemplate(object))) return;
+  const { uid, annotations } = object.metadata;
+  // One that bears our fence has had our rule.
+  const ours = annotations?.[ANNOTATION_EPOCH]?.startsWith(`${run.id}/`) === true;
+  const how = ours || uid === run.originals.daemonSet.metadata.uid ? 'put back' : 'deleted and made anew';
+  const what = `${nameOf(originalRef(run))} was ${how} by somebody else since the run began`;
+  const second = 'on nodes that were flipped it starts a second kube-proxy';
+  throw new ProxyctlError(
+    `${what}: ${second}; stop what does that (GitOps, an add-on manager), then go on`,
+    EXIT.halted,
+  );
 }
 
 /** Throws unless the original DaemonSet is as it was, but for our rule, and bears that. */
@@ -92,6 +141,16 @@ function edited(run: RunContext, object: KubeObject | undefined): ProxyctlError 
 }
 
 function changed(ref: Ref, advice: string): ProxyctlError {
-  const what = `${ref.kind} ${ref.namespace}/${ref.name} was changed by somebody else since the run began`;
-  return new ProxyctlError(`${what}; ${advice}`, EXIT.halted);
+  return new ProxyctlError(`${nameOf(ref)} was changed by somebody else since the run began; ${advice}`, EXIT.halted);
+}
+
+function deleted(run: RunContext, cause?: unknown): ProxyctlError {
+  const what = `${nameOf(originalRef(run))} was deleted by somebody else since the run began`;
+  const advice =
+    "put it back as it was to go on; a rollback, or a finalize that has begun, makes it from the run's record";
+  return new ProxyctlError(`${what}; ${advice}`, EXIT.halted, cause === undefined ? {} : { cause });
+}
+
+function nameOf({ kind, namespace, name }: Ref): string {
+  return `${kind} ${namespace}/${name}`;
 }
