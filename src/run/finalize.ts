@@ -234,7 +234,9 @@ async function bringAlong(engine: Engine, watches: Watches, late: readonly Late[
     const watch = await watches.of(name);
     const node: FlipNode = { name, from, to: run.plan.to, home: 'original' };
     journal.append({ event: 'note', text: `node ${name} came late and is flipped from ${from} to ${run.plan.to}` });
-    await flipNode({ engine, node, batch, watch, direction: 'back', resumed: true });
+    // As one that was given back: it goes back with those when somebody undoes the commit.
+    const stands: FlipNode = { ...node, from: node.to };
+    await flipNode({ engine, node, batch, watch, direction: 'back', resumed: true, stands });
     journal.append({ event: 'node-back', batch, node: name, mode: run.plan.to });
     watches.leave(name);
   }

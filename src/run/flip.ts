@@ -73,7 +73,7 @@ async function settled(flip: Flip, times: Times, settle: () => Promise<void>): P
     throw error;
   }
   engine.expectedModes.set(node.name, node.to);
-  await driver.mark(run, node, 'done');
+  await driver.mark(run, flip.stands ?? node, 'done');
   finish(flip, times);
 }
 

@@ -30,6 +30,8 @@ export interface Flip {
   readonly resumed: boolean;
   /** Called once the node's own kube-proxy has gone: time to start the watchers of the next node. */
   readonly onReleased?: () => void;
+  /** What is written onto the node when it is done; `node`, where it is absent. */
+  readonly stands?: FlipNode;
 }
 
 /** A flip under way: what its gates look at. */

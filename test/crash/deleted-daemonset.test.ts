@@ -7,6 +7,7 @@ const TIMEOUT = { timeout: 600_000 };
 it('a DaemonSet that is deleted halts migrate, and a rollback makes it anew', TIMEOUT, lost.deletedWithinMigrate);
 it('a DaemonSet that is made anew halts migrate, which then goes on', TIMEOUT, lost.madeAnewWithinMigrate);
 it('a DaemonSet that is made anew, and a rollback', TIMEOUT, lost.madeAnewThenRollback);
+it('a DaemonSet that is deleted when the runner is dead keeps nobody from a takeover', TIMEOUT, lost.deletedAfterKill);
 it('a DaemonSet that is made anew with another template', TIMEOUT, lost.madeAnewDifferently);
 it('a DaemonSet that is lost after the last release keeps the run from being done', TIMEOUT, lost.lostAtTheEnd);
 it('a DaemonSet that is lost stops finalize before it writes', TIMEOUT, lost.lostBeforeFinalize);

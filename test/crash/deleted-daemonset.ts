@@ -78,6 +78,20 @@ export async function madeAnewThenRollback(): Promise<void> {
   }
 }
 
+/** The runner is dead as well: whoever takes the run over seals what is there. */
+export const deletedAfterKill = () =>
+  withBed(THERE, async bed => {
+    const killed = bed.process('killed');
+    bed.checker.heard = event => {
+      if (event.event === 'step-intended' && event.step === 'hand-over') killed.die();
+    };
+    assert.equal(await bed.run(killed, 'migrate'), 'killed', killed.output);
+    deleteDaemonSet(bed);
+    await bed.sleep(SETTLED_MS);
+    await ends(bed, 'rollback', 0);
+    await expectAsShipped(bed, 'iptables');
+  });
+
 /** Another template than before stays as they want it. */
 export const madeAnewDifferently = () =>
   withBed(THERE, async bed => {

@@ -11,4 +11,5 @@ it('a finalize killed in the flip of a late node goes on', TIMEOUT, late.joinedU
 it('a log that does not tell the mode does not stop finalize where the node was proven', TIMEOUT, late.logsDoNotTell);
 it('a node that is not Ready stops finalize before it writes', TIMEOUT, late.notReady);
 it('a node that is away after the commit is passed over', TIMEOUT, late.awayAfterCommit);
+it('a late node goes back with the others when somebody undoes the commit', TIMEOUT, late.putBackAfterLate);
 it('a node that was made anew stops finalize before it writes', TIMEOUT, late.madeAnew);

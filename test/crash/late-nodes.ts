@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { modeLabel, nodeState } from '../../src/core/run-state.ts';
 import { objectsOf, truthOf } from '../scenarios/embedded-testbed.ts';
 import { type Bed, withBed } from './bed.ts';
-import { configText } from './meddling.ts';
+import { configText, writeConfig } from './meddling.ts';
 import { ends, when } from './script.ts';
 import { DIRECTIONS, expectMode } from './sweep.ts';
 
@@ -16,9 +16,10 @@ function join(bed: Bed): void {
 }
 
 /** The node joins before the commit, and nobody has seen it by then: its kube-proxy starts in the old mode. */
-function joinUnseen(bed: Bed): void {
+function joinUnseen(bed: Bed, then = () => {}): void {
   when(bed, 'commit', () => {
     join(bed);
+    then();
     bed.sim.fault.api({ every: 1, times: 1, verb: 'patch', resource: 'configmaps', delayMs: LATE_MS });
   });
 }
@@ -124,6 +125,33 @@ export const notReady = () =>
     await ends(bed, 'finalize', 0);
     expectMode(bed, 'nftables');
   });
+
+/** Somebody undoes the commit of a finalize that has not ended: its late node goes back with all others. */
+export async function putBackAfterLate(): Promise<void> {
+  for (const [mode, to] of [
+    ['iptables', 'nftables'],
+    ['ipvs', 'iptables'],
+  ] as const) {
+    await withBed({ ...THERE, mode, to }, async bed => {
+      await ends(bed, 'migrate', 0);
+      const config = configText(bed);
+      let clear = () => {};
+      joinUnseen(bed, () => {
+        clear = bed.sim.fault.nodeNotReady('node-1');
+      });
+      await ends(bed, 'finalize', 21, /node-1 \(not Ready\).*'proxyctl finalize' again/);
+      assert.equal(truthOf(bed.sim, 'late').mode, to);
+      clear();
+      await bed.sleep(5000);
+      bed.checker.usurped = true;
+      writeConfig(bed, config);
+      await ends(bed, 'rollback', 0);
+      await bed.sleep(2000);
+      expectMode(bed, mode);
+      expectNothingLeft(bed);
+    });
+  }
+}
 
 export const awayAfterCommit = () =>
   withBed(THERE, async bed => {

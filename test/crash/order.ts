@@ -48,6 +48,8 @@ export class Order {
   /** Gates passed after a batch, by its id, since one of its nodes was flipped last. */
   private readonly afterBatch = new Map<string, Set<string>>();
   private readonly processes = new Map<SimProcess, Said>();
+  /** Nodes whose flip was begun and is not done. */
+  private readonly flips = new Set<string>();
   private restarting: string | undefined;
   /** The shared configuration says the new mode. */
   committed = false;
@@ -100,7 +102,11 @@ export class Order {
     if (!intended.has(`${name} ${step}`)) this.violation(`I3: ${name} set to ${state.step} without a durable intent`);
     // Once there is no way but on, a flip that is left to do obeys no more gates than a way back.
     const there = state.to === this.to && !this.committed;
-    const way = state.from === state.to ? 'restart' : there ? 'there' : 'back';
+    // A late node stands as one that was given back, and what brought it there was a flip.
+    const late = this.committed && this.flips.has(name);
+    const way = state.from === state.to && !late ? 'restart' : there ? 'there' : 'back';
+    if (state.from !== state.to) this.flips.add(name);
+    if (state.step === 'done') this.flips.delete(name);
     if (state.step === 'warm' && way === 'there' && write.object && modeLabel(write.object) === undefined)
       this.demand(name, 'before-node', way);
     if (state.step === 'release') this.passed(name)['before-node'].clear();

@@ -50,17 +50,15 @@ export const daemonsetDriver: Driver = {
   id: 'daemonset',
 
   async seal(run) {
-    const write = (ref: Ref) =>
-      patchFenced(run, ref, object => metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: fenceOf(run) } }));
+    // What is gone is in nobody's hand any more.
+    const write = async (ref: Ref) => {
+      if (!(await run.cluster.get(ref))) return;
+      await patchFenced(run, ref, object => metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: fenceOf(run) } }));
+    };
     for (const ref of [originalRef(run), configMapRef(run), ...(await warmPods(run))]) await write(ref);
     const nodes = run.plan.batches.flatMap(b => b.nodes);
     for (let at = 0; at < nodes.length; at += SEALED_AT_ONCE) {
-      await Promise.all(
-        nodes.slice(at, at + SEALED_AT_ONCE).map(async ({ name }) => {
-          const ref: Ref = { kind: 'Node', name };
-          if (await run.cluster.get(ref)) await write(ref);
-        }),
-      );
+      await Promise.all(nodes.slice(at, at + SEALED_AT_ONCE).map(({ name }) => write({ kind: 'Node', name })));
     }
   },
 
