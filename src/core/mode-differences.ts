@@ -76,11 +76,17 @@ export function byDesign(look: Wishes, node: NodeInFlip, vantage: Vantage, id: s
 export function isUnserved(look: Wishes, node: NodeInFlip, id: string): boolean {
   const kind = kindOfTarget(id);
   if (kind === 'node-port' && !primaryAddresses(look, node).has(addressOfTarget(id))) return true;
+  if (kind === 'health-check' && setsNodePortAddresses(look.inventory.proxy.configMap?.text ?? '')) return true;
   const service = serviceIn(look.inventory, serviceOfTarget(id));
   if (!service) return false;
   const none = Object.values(service.readyByNode).every(n => n === 0);
   const mayBeLocal = isClusterIP(kind) && service.internalTrafficPolicy === 'Local';
   return none || (mayBeLocal && !isLocal(service, node));
+}
+
+/** Whether it is closed while kube-proxy is replaced, in every mode, and was opened again. */
+export function isReopened(id: string, { inARow }: { readonly inARow: number }): boolean {
+  return kindOfTarget(id) === 'health-check' && inARow === 0;
 }
 
 /** Whether NodePorts answer on the addresses on which they answered, whatever the mode's default is. */

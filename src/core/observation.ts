@@ -34,7 +34,7 @@ export const Outcome = z.enum([
   'reset',
   /** UDP: as good as a timeout. */
   'no answer',
-  /** DNS: an error, or no address. Hairpin: somebody else answered. */
+  /** DNS: an error, or no address. Hairpin: somebody else answered. Health check node port: no 200, and no 503 without endpoints. */
   'wrong answer',
   /** Connections that session affinity should have kept together reached different endpoints. */
   'moved',

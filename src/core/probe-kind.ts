@@ -7,6 +7,7 @@ export const PROBE_KINDS = [
   'node-port',
   'load-balancer',
   'external-ip',
+  'health-check',
   'hairpin',
   'affinity',
 ] as const;
@@ -23,6 +24,7 @@ export const KIND_LABELS: Readonly<Record<ProbeKind, string>> = {
   'node-port': 'NodePort',
   'load-balancer': 'load balancer address',
   'external-ip': 'external address',
+  'health-check': 'health check node port',
   hairpin: 'hairpin',
   affinity: 'session affinity',
 };
@@ -32,7 +34,7 @@ export const NODE_ADDRESSES = { IPv4: 'node IPv4', IPv6: 'node IPv6' } as const;
 
 export const LOOPBACK = '127.0.0.1';
 
-const KIND = /\/\w+@(dns|node-port|load-balancer|external-ip|hairpin|affinity)(?::(.*))?$/;
+const KIND = /\/\w+@(dns|node-port|load-balancer|external-ip|health-check|hairpin|affinity)(?::(.*))?$/;
 
 /**
  * A target's id: `namespace/name:port/PROTOCOL` for the first cluster IP, with `@ADDRESS` behind it for another one, and with
@@ -49,7 +51,7 @@ export function kindOfTarget(id: string): ProbeKind {
   return PROBE_KINDS.find(k => k === kind) ?? (/\/UDP(@|$)/.test(id) ? 'cluster-ip-udp' : 'cluster-ip-tcp');
 }
 
-/** The address within the id of a NodePort, load balancer or external address; empty where it names none. */
+/** The address within the id of a NodePort, load balancer, external address or health check node port; empty where it names none. */
 export function addressOfTarget(id: string): string {
   return KIND.exec(id)?.[2] ?? '';
 }

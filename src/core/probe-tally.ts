@@ -1,6 +1,6 @@
 // How many of the probes of a node failed through its flip, by kind.
 import type { NodeInFlip } from './gate.ts';
-import { byDesign, type Wishes } from './mode-differences.ts';
+import { byDesign, isReopened, type Wishes } from './mode-differences.ts';
 import type { ProbeTally } from './node-view.ts';
 import type { Vantage } from './observation.ts';
 import { KIND_LABELS, kindOfTarget, PROBE_KINDS, type ProbeKind } from './probe-kind.ts';
@@ -33,9 +33,10 @@ export function flipTally(look: Wishes, node: NodeInFlip): FlipTally {
       const attempts = tally?.kinds[kind];
       if (attempts !== undefined) add(kind, attempts, 0);
     }
-    for (const [id, { total }] of tally?.bad ?? []) {
+    for (const [id, seen] of tally?.bad ?? []) {
+      const { total } = seen;
       if (total === 0 || wasBad(node.baseline.rounds[vantage], id)) continue;
-      if (isMeant(look, node, vantage, id)) add(kindOfTarget(id), -total, 0);
+      if (isReopened(id, seen) || isMeant(look, node, vantage, id)) add(kindOfTarget(id), -total, 0);
       else add(kindOfTarget(id), 0, total);
     }
   }

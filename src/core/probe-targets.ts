@@ -37,7 +37,7 @@ type Port = ServiceFacts['ports'][number] & { protocol: ProbeTarget['protocol'] 
 function targetsOf(key: string, service: ServiceFacts): ProbeTarget[] {
   const endpoints = Object.values(service.readyByNode).some(n => n > 0);
   const ports = service.ports.filter((port): port is Port => port.protocol !== 'SCTP');
-  return ports.flatMap(port => {
+  const all = ports.flatMap(port => {
     const { protocol } = port;
     const name = `${key}:${port.port}/${protocol}`;
     const at = (kind: ProbeKind, address: string, named = address): ProbeTarget => ({
@@ -60,14 +60,29 @@ function targetsOf(key: string, service: ServiceFacts): ProbeTarget[] {
       ...service.externalIPs.map(address => at('external-ip', address)),
     ];
   });
+  return endpoints ? [...all, ...healthCheckTargets(key, service)] : all;
+}
+
+/** One for each family, by the name of the Service's first port; the watcher knows the node's address. */
+function healthCheckTargets(key: string, { clusterIPs, ports, healthCheckNodePort }: ServiceFacts): ProbeTarget[] {
+  const [first] = ports;
+  if (healthCheckNodePort === undefined || !first) return [];
+  return familiesOf(clusterIPs).map(family => {
+    const address = NODE_ADDRESSES[family];
+    const id = targetId(`${key}:${first.port}/${first.protocol}`, 'health-check', address);
+    return { id, address, port: healthCheckNodePort, protocol: 'TCP', endpoints: true };
+  });
+}
+
+function familiesOf(clusterIPs: readonly string[]): (keyof typeof NODE_ADDRESSES)[] {
+  return [...new Set(clusterIPs.map(ip => (ip.includes(':') ? 'IPv6' : 'IPv4')))];
 }
 
 /** One target for each family; the watcher makes one for each address of its node of it. */
 function nodePortTargets(name: string, { clusterIPs }: ServiceFacts, port: Port): ProbeTarget[] {
   const { nodePort, protocol } = port;
   if (nodePort === undefined) return [];
-  const families = new Set(clusterIPs.map(ip => (ip.includes(':') ? 'IPv6' : 'IPv4')));
-  return [...families].map(family => {
+  return familiesOf(clusterIPs).map(family => {
     const address = NODE_ADDRESSES[family];
     return { id: targetId(name, 'node-port', address), address, port: nodePort, protocol, endpoints: true };
   });

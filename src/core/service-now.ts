@@ -2,7 +2,7 @@
 import type { ApiService } from './api-services.ts';
 import type { Look } from './gate.ts';
 import { serviceIn } from './inventory.ts';
-import { serviceOfTarget } from './probe-kind.ts';
+import { kindOfTarget, serviceOfTarget } from './probe-kind.ts';
 
 /**
  * Of these probe targets, those whose failure is not kube-proxy's fault, and why: their Service was deleted, has other addresses
@@ -20,7 +20,8 @@ export function outdatedTargets(look: Look, ids: Iterable<string>): Map<string, 
     const now = truth.history.service(key);
     const then = serviceIn(look.inventory, key);
     for (const id of targets) {
-      if (!now || (then && changed(now, id, then.clusterIPs)))
+      const closed = kindOfTarget(id) === 'health-check' && now?.externalLocal === false;
+      if (!now || closed || (then && changed(now, id, then.clusterIPs)))
         outdated.set(id, 'the Service was deleted or changed meanwhile');
       else if (!truth.history.hasEndpoints(key)) outdated.set(id, 'the Service lost its endpoints meanwhile');
     }

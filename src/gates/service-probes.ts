@@ -1,6 +1,6 @@
 import { inconclusive, nodeInFlip, silence } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look, type Moment, type NodeInFlip } from '../core/gate.ts';
-import { byDesign, isUnserved } from '../core/mode-differences.ts';
+import { byDesign, isReopened, isUnserved } from '../core/mode-differences.ts';
 import type { ProbeTally } from '../core/node-view.ts';
 import type { Outcome, Vantage } from '../core/observation.ts';
 import {
@@ -111,6 +111,10 @@ function broken({ look, node, vantage, id, where, now }: Failing, excuse: string
   if (excuse !== undefined) return { level: 'warning', message: `${text}, but ${excuse}` };
   const reason = byDesign(look, node, vantage, id);
   if (reason !== undefined) return { level: 'warning', message: `by design: ${reason}` };
+  if (isReopened(id, now)) {
+    const rounds = `${where} did not answer in ${count(now.total, 'round')}`;
+    return { level: 'warning', message: `by design: ${rounds}: kube-proxy opens it with its first sync` };
+  }
   const inARow = `${text}, ${count(now.inARow, 'time')} in a row`;
   if (now.inARow >= look.playbook.gates.probes.failures) {
     return { level: 'error', message: `${inARow}, and it answered before` };

@@ -2,7 +2,7 @@
 import type { KubeObject } from '../core/cluster.ts';
 import type { Outcome } from '../core/observation.ts';
 import type { Connection, Fate } from './kernel.ts';
-import { isHostNetwork, type SimNode } from './node.ts';
+import { isHostNetwork, type PortHandler, type SimNode } from './node.ts';
 import type { Store } from './store.ts';
 
 export class Network {
@@ -55,6 +55,13 @@ export class Network {
 
   said(address: string): string | undefined {
     return this.echoes.get(address);
+  }
+
+  /** The process of a node that listens there, seen from `node`. */
+  listener(node: SimNode, ip: string, port: number): PortHandler | 'mute' | undefined {
+    const there = this.byIP.get(ip) ?? node;
+    if ([...there.processes].some(proxier => proxier.isMuteAt(port))) return 'mute';
+    return there.at({ address: ip, port });
   }
 
   private outcomeOf(fate: Fate, { ip, port, protocol }: Connection, through: SimNode): Outcome {

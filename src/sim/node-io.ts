@@ -3,6 +3,7 @@ import type { Dial, NodeIo, Reply } from '../core/node-io.ts';
 import { hostPort } from '../core/service-port.ts';
 import { answerDns, CLUSTER_DOMAIN } from './dns.ts';
 import { Kernel } from './kernel.ts';
+import type { PortHandler } from './node.ts';
 import { procFile } from './node-files.ts';
 import { runTool } from './node-tools.ts';
 import type { ContainerRun, Program, World } from './world.ts';
@@ -95,6 +96,9 @@ function answered(
   });
   const waits = protocol === 'UDP' || answerBytes > 0;
   if (outcome !== 'ok' || !waits) return { outcome };
+  const handler =
+    fate.kind === 'untouched' && protocol === 'TCP' ? world.network.listener(node, address, port) : undefined;
+  if (handler) return spoken(handler, question);
   const backend = fate.kind === 'backend' ? fate.backend : `${address}:${port}`;
   const text = world.network.said(backend);
   if (text !== undefined) return { outcome, answer: Buffer.from(text) };
@@ -106,6 +110,16 @@ function answered(
     outcome,
     answer: Buffer.concat([Buffer.from([answer.length >> 8, answer.length & 255].slice(0, prefix)), answer]),
   };
+}
+
+/** A process of a node speaks HTTP. One that was stopped says nothing. */
+function spoken(handler: PortHandler | 'mute', question: Uint8Array | undefined): Reply {
+  if (handler === 'mute') return { outcome: 'timeout' };
+  const [, path = '/'] = Buffer.from(question ?? [])
+    .toString('latin1')
+    .split(' ');
+  const { status, body } = handler(path);
+  return { outcome: 'ok', answer: Buffer.from(`HTTP/1.0 ${status} Simulated\r\n\r\n${body}`) };
 }
 
 export const runWatcherContainer: Program = async (run, world) => {

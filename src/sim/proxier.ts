@@ -1,6 +1,7 @@
 // The part of kube-proxy that follows Services and writes rules, and what it says about itself.
 
 import type { HostPort } from '../core/proxy-address.ts';
+import { HealthPorts } from './health-ports.ts';
 import type { Kernel } from './kernel.ts';
 import { klog } from './klog.ts';
 import { programNft } from './nft.ts';
@@ -28,6 +29,7 @@ export class Proxier {
   private readonly node: SimNode;
   private readonly stats: Record<Family, SyncStats>;
   private readonly endings: (() => void)[] = [];
+  private readonly health: HealthPorts;
   private queued = false;
   private closed = false;
   /** SIGSTOP: it writes nothing and answers nobody, its ports stay open. */
@@ -43,6 +45,7 @@ export class Proxier {
     this.podName = metadata.name;
     const fresh = (): SyncStats => ({ lastSync: undefined, lastQueued: undefined, failures: 0, syncs: 0, seconds: 0 });
     this.stats = { IPv4: fresh(), IPv6: fresh() };
+    this.health = new HealthPorts(this.node);
     if (parts.run.hostNetwork) this.node.processes.add(this);
   }
 
@@ -53,7 +56,7 @@ export class Proxier {
   /** Whether somebody who asks at this port waits for nothing. */
   isMuteAt(port: number): boolean {
     const { metrics, healthz } = this.parts.config;
-    return this.stopped && (port === metrics.port || port === healthz.port);
+    return this.stopped && (port === metrics.port || port === healthz.port || this.health.has(port));
   }
 
   /** All families have had their first full sync. */
@@ -132,6 +135,7 @@ export class Proxier {
       stats.syncs++;
       stats.seconds += (performance.now() - begin) / 1000;
     }
+    if (this.parts.run.hostNetwork) this.health.serve(view, this.nodePortIPs('IPv4')?.[0]);
     if (kernel.silenced.size > 0) kernel.silence(view.ports);
     if (kernel === this.node.kernel) for (const damage of world.faults.damagesOf(this.node.name)) damage(kernel);
   }
@@ -207,6 +211,7 @@ export class Proxier {
 
   close(): void {
     this.closed = true;
+    this.health.close();
     for (const end of this.endings.splice(0)) end();
     this.node.processes.delete(this);
   }

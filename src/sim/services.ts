@@ -25,6 +25,8 @@ export interface ServicePort {
   readonly internalLocal: boolean;
   /** externalTrafficPolicy Local. */
   readonly localOnly: boolean;
+  /** Where kube-proxy says over HTTP whether endpoints are local. */
+  readonly healthCheckNodePort?: number;
   /** Of ClientIP affinity. */
   readonly affinitySeconds?: number;
   /** Ready ones, or where none is, those that serve while they terminate. */
@@ -148,6 +150,7 @@ function portsOf(service: KubeObject, slices: readonly KubeObject[]): ServicePor
     sourceRanges: sourceRanges.some(range => range.endsWith('/0')) ? [] : sourceRanges,
     internalLocal: spec.internalTrafficPolicy === 'Local',
     localOnly: spec.externalTrafficPolicy === 'Local',
+    ...(spec.healthCheckNodePort ? { healthCheckNodePort: spec.healthCheckNodePort } : {}),
     ...(affinity ? { affinitySeconds } : {}),
     ...endpointsOf(slices, port.name ?? ''),
   }));

@@ -12,6 +12,7 @@ import {
 } from '../core/probe-kind.ts';
 import type { OwnService } from '../core/probe-service.ts';
 import { ECHO_PORTS, OWN_PORT } from '../core/probe-service.ts';
+import { hostPort } from '../core/service-port.ts';
 import type { Vantage } from '../core/vantage.ts';
 import { answers, dnsQuestion, TCP_ANSWER_BYTES, withLength } from './dns.ts';
 
@@ -33,6 +34,8 @@ const MOST_OTHERS = 2;
 /** Devices of container networks, and those that bear the addresses of Services. */
 const NOT_THE_NODES =
   /^(kube-ipvs|nodelocaldns|veth|cali|lxc|cilium|cni|flannel|vxlan|tunl|wireguard|weave|kube-bridge|docker|br-|dummy)/;
+/** `HTTP/1.0 200`; what kube-proxy says comes in one packet. */
+const STATUS_BYTES = 12;
 /** Connections of one look at session affinity. */
 const AFFINITY_DIALS = 4;
 
@@ -52,9 +55,16 @@ export function probesOf({ targets }: ProbeTargets, place: Place, io: NodeIo): P
     if (!endpoints) {
       if (probe.kind === 'cluster-ip-tcp') refused.push(probe);
     } else if (probe.kind === 'node-port') served.push(...onNode(probe, nodes));
+    else if (probe.kind === 'health-check') served.push(...onNode(probe, balanced(place)));
     else served.push(probe);
   }
   return { served: [...served, ...ownProbes(place)], refused };
+}
+
+/** Where load balancers ask the node: its first address of each family. From a pod alone, who comes as a packet from outside does. */
+function balanced({ vantage, addresses }: Place): string[] {
+  const firsts = [addresses.find(a => !a.includes(':')), addresses.find(a => a.includes(':'))];
+  return vantage === 'pod' ? firsts.filter(address => address !== undefined) : [];
 }
 
 function onNode(probe: Probe, nodes: readonly string[]): Probe[] {
@@ -62,7 +72,7 @@ function onNode(probe: Probe, nodes: readonly string[]): Probe[] {
   const name = probe.id.slice(0, probe.id.indexOf('@'));
   return nodes
     .filter(address => address.includes(':') === isIPv6)
-    .map(address => ({ ...probe, address, id: targetId(name, 'node-port', address) }));
+    .map(address => ({ ...probe, address, id: targetId(name, probe.kind, address) }));
 }
 
 /** A pod reaches what the API names; on the node itself there is more: second networks, virtual addresses, loopback. */
@@ -96,6 +106,8 @@ export async function tryOnce(io: NodeIo, probe: Probe, trying: Trying): Promise
   switch (probe.kind) {
     case 'dns':
       return askName(io, probe, trying);
+    case 'health-check':
+      return askHealth(io, probe, trying);
     case 'hairpin':
     case 'affinity':
       return askWho(io, probe, trying);
@@ -124,6 +136,21 @@ async function askName(io: NodeIo, probe: Probe, trying: Trying): Promise<Outcom
   if (outcome !== 'ok') return outcome;
   const message = Buffer.from(answer ?? []).subarray(protocol === 'TCP' ? 2 : 0);
   return answers(message, question) ? 'ok' : 'wrong answer';
+}
+
+/** 503 is right where no endpoint is local; that kube-proxy counts them rightly is shown by its rules. */
+async function askHealth(io: NodeIo, { address, port, protocol }: Probe, { timeoutMs }: Trying): Promise<Outcome> {
+  const host = hostPort(address, port);
+  const question = Buffer.from(`GET / HTTP/1.0\r\nHost: ${host}\r\nUser-Agent: proxyctl\r\n\r\n`);
+  const { outcome, answer } = await io.dial(
+    { address, port, protocol, question, answerBytes: STATUS_BYTES },
+    timeoutMs,
+  );
+  if (outcome !== 'ok') return outcome;
+  const said = Buffer.from(answer ?? []).toString('latin1');
+  const [, status] = /^HTTP\/1\.\d (\d{3})/.exec(said) ?? [];
+  const hasEndpoints = /"localEndpoints":\s*[1-9]/.test(said);
+  return status === '200' || (status === '503' && !hasEndpoints) ? 'ok' : 'wrong answer';
 }
 
 /** The endpoints of our own Service say who they are. */

@@ -44,6 +44,21 @@ describe('probe targets', () => {
     expect(ids([service('shop/bind', { ports })])).not.toContain('shop/bind:53/UDP@dns');
   });
 
+  test('ask the health check node port of a Service once for each family, by its first port', () => {
+    const ports = [
+      { ...http, protocol: 'UDP' as const },
+      { ...http, name: 'tls', port: 443 },
+    ];
+    const edge = service('shop/edge', { clusterIPs: ['10.96.0.7', 'fd00::7'], ports, healthCheckNodePort: 32_000 });
+    const { targets } = probeTargets(inventory({ services: [edge] }), new Set(), 10);
+    const asked = targets.targets.filter(({ id }) => kindOfTarget(id) === 'health-check');
+    expect(asked.map(t => [t.id, t.address, t.port, t.protocol])).toEqual([
+      ['shop/edge:80/UDP@health-check:node IPv4', 'node IPv4', 32_000, 'TCP'],
+      ['shop/edge:80/UDP@health-check:node IPv6', 'node IPv6', 32_000, 'TCP'],
+    ]);
+    expect(ids([service('shop/void', { readyByNode: {}, healthCheckNodePort: 32_000 })])).toEqual(['shop/void:80/TCP']);
+  });
+
   test('leave out what nobody serves or nobody can dial, and our own', () => {
     const nodePort = { ...http, nodePort: 30080 };
     expect(ids([service('shop/void', { readyByNode: {}, ports: [nodePort] })])).toEqual(['shop/void:80/TCP']);
@@ -76,6 +91,7 @@ describe('an id', () => {
     ['shop/web:81/UDP@fd00::7', 'cluster-ip-udp', ''],
     ['shop/web:80/TCP@node-port:10.0.0.1', 'node-port', '10.0.0.1'],
     ['shop/web:80/TCP@external-ip:2001:db8::7', 'external-ip', '2001:db8::7'],
+    ['shop/edge:53/UDP@health-check:fd01::1', 'health-check', 'fd01::1'],
     ['kube-system/kube-dns:53/UDP@dns', 'dns', ''],
     ['proxyctl/probe-1:80/TCP@hairpin', 'hairpin', ''],
   ] as const)('%s says its kind, its address and its Service', (id, kind, address) => {

@@ -16,7 +16,7 @@ const bad = (inARow: number, outcome: Outcome = 'timeout', total = inARow) => ({
 /** Without what only the own Service shows. */
 const bare = (): ProbeTally => ({ ...tally(), kinds: { 'cluster-ip-tcp': 50 } });
 /** What the API says of shop/web: nothing, or that it is there with an endpoint that is ready or not. */
-function truth(web: 'gone' | 'served' | 'unserved', trouble?: string): ServiceTruth {
+function truth(web: 'gone' | 'served' | 'unserved', trouble?: string, spec: object = {}): ServiceTruth {
   const history = new ServiceHistory();
   const service = apiService({
     apiVersion: 'v1',
@@ -27,6 +27,7 @@ function truth(web: 'gone' | 'served' | 'unserved', trouble?: string): ServiceTr
       clusterIPs: ['10.96.0.10'],
       ipFamilies: ['IPv4'],
       ports: [{ port: 80, protocol: 'TCP' }],
+      ...spec,
     },
   });
   const slice = apiSlice({
@@ -207,6 +208,50 @@ describe('service-probes', () => {
         /warning .*by design: .* so clients move once/,
       ],
     ]);
+  });
+
+  describe('health check node ports', () => {
+    const health = 'shop/web:80/TCP@health-check:10.0.0.1';
+    const closedBefore = (at: Look): Look =>
+      at.node
+        ? {
+            ...at,
+            node: { ...at.node, baseline: view({ rounds: { host: tally(), pod: tally({ [health]: bad(3) }) } }) },
+          }
+        : at;
+    const closed = (over: object) => ({ ...of(health, 3, 'refused'), truth: truth('served', undefined, over) });
+    const balanced = { type: 'LoadBalancer', externalTrafficPolicy: 'Local' };
+    table(serviceProbes, [
+      ['closed', of(health, 2, 'refused'), 'fail', /health-check:10\.0\.0\.1 from the pod .*refused, 2 times in a row/],
+      ['closed, and the API wants it', closed(balanced), 'fail', /refused, 3 times in a row/],
+      [
+        'closed, for the policy is another',
+        closed({ type: 'LoadBalancer' }),
+        'pass',
+        /was deleted or changed meanwhile/,
+      ],
+      [
+        'closed until the first sync',
+        seen({ rounds: { host: tally(), pod: tally({ [health]: bad(0, 'refused', 4) }) } }, { baseline: view() }),
+        'pass',
+        /warning service shop\/web by design: .* did not answer in 4 rounds: kube-proxy opens it with its first sync/,
+      ],
+      ['closed before', closedBefore(of(health, 9, 'refused')), 'pass', /already failing before/],
+      [
+        'closed before, where kube-proxy opens it on other addresses',
+        withConfig(closedBefore(of(health, 9, 'refused')), 'nodePortAddresses: [10.9.0.0/16]\n'),
+        'pass',
+      ],
+    ]);
+
+    test('are no failure of a flip once they are open again', () => {
+      const now = (inARow: number) =>
+        seen({ rounds: { pod: { ...tally({ [health]: bad(inARow, 'refused', 4) }), kinds: { 'health-check': 10 } } } });
+      const told = (look: Look) =>
+        look.node && flipTally(look, { ...look.node, baseline: view() }).kinds['health-check'];
+      expect(told(now(0))).toEqual({ attempts: 6, failed: 0 });
+      expect(told(now(2))).toEqual({ attempts: 10, failed: 4 });
+    });
   });
 
   describe('by design', () => {

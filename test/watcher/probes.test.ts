@@ -61,6 +61,49 @@ describe('NodePorts', () => {
   });
 });
 
+describe('health check node ports', () => {
+  const TARGETS = [
+    target('shop/edge:80/TCP@health-check:node IPv4', 'node IPv4', { port: 32_000 }),
+    target('shop/edge:80/TCP@health-check:node IPv6', 'node IPv6', { port: 32_000 }),
+  ];
+
+  it('are asked where balancers do, on the first address of each family, and from the pod alone', () => {
+    const addresses = ['10.0.0.1', '203.0.113.1', 'fd00::1', '2001:db8::1'];
+    const asked = (place: Place) => of(TARGETS, { ...place, addresses }).served.filter(p => p.kind === 'health-check');
+    expect(asked(POD).map(p => [p.id, p.address, p.port])).toEqual([
+      ['shop/edge:80/TCP@health-check:10.0.0.1', '10.0.0.1', 32_000],
+      ['shop/edge:80/TCP@health-check:fd00::1', 'fd00::1', 32_000],
+    ]);
+    expect(asked(HOST)).toEqual([]);
+  });
+
+  const json = (localEndpoints: number) =>
+    `\r\nContent-Type: application/json\r\nX-Load-Balancing-Endpoint-Weight: ${localEndpoints}\r\n\r\n{\n\t"localEndpoints": ${localEndpoints},\n\t"serviceProxyHealthy": true\n}`;
+  it.each([
+    ['200', 'ok', `HTTP/1.0 200 OK${json(2)}`],
+    ['503 without endpoints', 'ok', `HTTP/1.0 503 Service Unavailable${json(0)}`],
+    ['503 with endpoints', 'wrong answer', `HTTP/1.0 503 Service Unavailable${json(1)}`],
+    ['404', 'wrong answer', 'HTTP/1.1 404 Not Found\r\n\r\n'],
+    ['no HTTP', 'wrong answer', 'SSH-2.0-OpenSSH'],
+  ] as const)('%s is %s', async (_what, outcome, said) => {
+    const io = new FakeNode();
+    const asked: string[] = [];
+    io.dials = async ({ question }) => {
+      asked.push(Buffer.from(question ?? []).toString('latin1'));
+      return { outcome: 'ok', answer: Buffer.from(said) };
+    };
+    const [v4, v6] = of(TARGETS, POD).served;
+    if (!v4 || !v6) throw new Error('no probes');
+    expect([await tryOnce(io, v4, trying), await tryOnce(io, v6, trying)]).toEqual([outcome, outcome]);
+    expect(asked.map(text => text.split('\r\n').slice(0, 2))).toEqual([
+      ['GET / HTTP/1.0', 'Host: 10.0.0.1:32000'],
+      ['GET / HTTP/1.0', 'Host: [fd00::1]:32000'],
+    ]);
+    io.dials = async () => 'refused';
+    expect(await tryOnce(io, v4, trying)).toBe('refused');
+  });
+});
+
 const trying = { timeoutMs: 100, domain: 'cluster.local' };
 const probe = (id: string, address = '10.96.0.10', more: Partial<ProbeTarget> = {}, place = POD) => {
   const { served } = of([target(id, address, more)], place);
