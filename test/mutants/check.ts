@@ -9,6 +9,8 @@ const scenarios = {
   ...(await import('../crash/released.ts')),
   ...(await import('../crash/away.ts')),
   ...(await import('../crash/changed-daemonset.ts')),
+  ...(await import('../crash/deleted-daemonset.ts')),
+  ...(await import('../crash/health-ports.ts')),
   ...(await import('../crash/left.ts')),
   ...(await import('../crash/late-nodes.ts')),
 };
