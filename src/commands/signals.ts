@@ -1,4 +1,6 @@
+import { EXIT, ProxyctlError } from '../core/errors.ts';
 import { Halt } from '../run/engine.ts';
+import type { CommandIo } from './io.ts';
 
 export interface Signals {
   /** Aborts at the first signal; the reason is a Halt. */
@@ -32,4 +34,20 @@ export function signals(
       for (const name of names) process.off(name, on);
     },
   };
+}
+
+/** For who only looks: Ctrl-C ends it with code 23, once what was put on nodes for it is away; a second one leaves that there. */
+export async function whileLooking<T>(
+  io: CommandIo,
+  perform: (signals: Pick<Signals, 'stop' | 'kill'>) => Promise<T>,
+): Promise<T> {
+  const { stop, kill, off } = signals(text => io.err(text), 'removing the watchers; once more leaves them there');
+  try {
+    return await perform({ stop, kill });
+  } catch (error) {
+    if (stop.aborted) throw new ProxyctlError('stopped by the operator', EXIT.stopped, { cause: error });
+    throw error;
+  } finally {
+    off();
+  }
 }

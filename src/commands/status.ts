@@ -11,6 +11,7 @@ import { findRecord } from '../run/record.ts';
 import type { CommandIo } from './io.ts';
 import { configOf } from './make-plan.ts';
 import { inventoryOf, openCluster, watcherImageOf } from './session.ts';
+import { type Signals, whileLooking } from './signals.ts';
 import { statusFacts } from './status-facts.ts';
 
 export interface StatusOptions {
@@ -31,7 +32,8 @@ export async function statusCommand(io: CommandIo, options: StatusOptions): Prom
         EXIT.usage,
       );
     }
-    const views = options.look ? await look({ cluster, inventory, record }, options) : undefined;
+    const asked = { cluster, inventory, record };
+    const views = options.look ? await whileLooking(io, signals => look({ ...asked, ...signals }, options)) : undefined;
     const status = statusOf({ ...(await statusFacts(cluster, inventory, record)), views });
     if (io.options.format === 'json') io.out(JSON.stringify(status));
     else io.out(statusText(status, { painter: io.paintOut, width: io.width, now: new Date() }));
@@ -41,7 +43,7 @@ export async function statusCommand(io: CommandIo, options: StatusOptions): Prom
   }
 }
 
-interface Asked {
+interface Asked extends Pick<Signals, 'stop' | 'kill'> {
   readonly cluster: Cluster;
   readonly inventory: Inventory;
   readonly record: RunRecord | undefined;
@@ -49,14 +51,14 @@ interface Asked {
 
 /** What the nodes' kernels hold. A node whose kubelet nobody hears from is not waited for. */
 async function look(
-  { cluster, inventory, record }: Asked,
+  { cluster, inventory, record, stop, kill }: Asked,
   options: StatusOptions,
 ): Promise<Map<string, NodeView | string>> {
   const linux = inventory.nodes.filter(node => node.os === 'linux');
   const nodes = linux.filter(node => node.ready).map(node => node.name);
   const image = watcherImageOf(options.watcherImage);
   const holder = 'proxyctl status --look';
-  const asked = { image, nodes, proxyConfig: configOf(inventory) ?? {}, run: record?.run, holder };
+  const asked = { image, nodes, proxyConfig: configOf(inventory) ?? {}, run: record?.run, holder, stop, kill };
   const views = await lookAtNodes({ cluster, clock: realClock, ...asked });
   for (const node of linux) if (!node.ready) views.set(node.name, 'it is not Ready');
   return views;

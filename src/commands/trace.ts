@@ -18,6 +18,7 @@ import { findRecord } from '../run/record.ts';
 import type { CommandIo } from './io.ts';
 import { configOf } from './make-plan.ts';
 import { openCluster, watcherImageOf } from './session.ts';
+import { type Signals, whileLooking } from './signals.ts';
 
 export interface TraceOptions {
   namespace?: string;
@@ -34,7 +35,7 @@ export async function traceCommand(io: CommandIo, service: string, options: Trac
   const asked = readAsked(service, options.namespace);
   const cluster = await openCluster(io);
   try {
-    const trace = await new Tracer(cluster, asked, options).trace();
+    const trace = await whileLooking(io, signals => new Tracer(cluster, asked, options, signals).trace());
     if (io.options.format === 'json') io.out(JSON.stringify(trace, null, 2));
     else io.out(traceText(trace, { painter: io.paintOut, width: io.width }));
     return trace.verdict === 'pass' ? EXIT.done : EXIT.findings;
@@ -67,11 +68,13 @@ class Tracer {
   private readonly cluster: Cluster;
   private readonly asked: Asked;
   private readonly options: TraceOptions;
+  private readonly signals: Pick<Signals, 'stop' | 'kill'>;
 
-  constructor(cluster: Cluster, asked: Asked, options: TraceOptions) {
+  constructor(cluster: Cluster, asked: Asked, options: TraceOptions, signals: Tracer['signals']) {
     this.cluster = cluster;
     this.asked = asked;
     this.options = options;
+    this.signals = signals;
   }
 
   async trace(): Promise<ServiceTrace> {
@@ -85,7 +88,7 @@ class Tracer {
     const first = await this.look(looking);
     if (first.verdict !== 'fail') return first;
     // What the API said a moment ago may be on its way into the kernel.
-    await realClock.sleep(AGAIN_MS);
+    await realClock.sleep(AGAIN_MS, this.signals.stop);
     return this.look(looking);
   }
 
@@ -123,6 +126,7 @@ class Tracer {
       proxyConfig: configOf(inventory) ?? {},
       run: record?.run,
       holder: 'proxyctl trace',
+      ...this.signals,
       trace: service ? frontendsOf(service, this.asked.port).map(f => f.key) : [],
     });
     for (const [name, doubt] of doubts) if (doubt !== undefined) views.set(name, doubt);

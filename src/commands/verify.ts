@@ -8,7 +8,7 @@ import { realClock } from '../run/clock.ts';
 import type { CommandIo } from './io.ts';
 import { playbookOf } from './make-plan.ts';
 import { inventoryOf, openCluster, watcherImageOf } from './session.ts';
-import { signals } from './signals.ts';
+import { whileLooking } from './signals.ts';
 import { type Round, whileWatching } from './verify-rounds.ts';
 
 export interface VerifyOptions {
@@ -22,23 +22,20 @@ export async function verifyCommand(io: CommandIo, options: VerifyOptions): Prom
   const seconds = options.for === undefined ? undefined : secondsOf(options.for);
   const playbook = playbookOf(options);
   const cluster = await openCluster(io);
-  const { stop, kill, off } = signals(text => io.err(text), 'removing the watchers; once more leaves them there');
   try {
-    const inventory = await inventoryOf(cluster);
-    const names = (options.node ?? []).flatMap(text => text.split(','));
-    refuseUnknown(inventory, names);
-    const again = seconds !== undefined;
-    const watcherImage = watcherImageOf(options.watcherImage);
-    const session = { io, cluster, inventory, playbook, watcherImage, again, stop, kill };
-    const nodesOf = (now: Inventory) => nodesToVerify(now, names);
-    const tell = (found: Verification) => io.out(io.options.format === 'json' ? json(found) : text(found, io));
-    const well = await whileWatching(session, nodesOf, round => rounds(round, seconds ?? 0, tell));
-    return well ? EXIT.done : EXIT.findings;
-  } catch (error) {
-    if (stop.aborted) throw new ProxyctlError('stopped by the operator', EXIT.stopped, { cause: error });
-    throw error;
+    return await whileLooking(io, async signals => {
+      const inventory = await inventoryOf(cluster);
+      const names = (options.node ?? []).flatMap(text => text.split(','));
+      refuseUnknown(inventory, names);
+      const again = seconds !== undefined;
+      const watcherImage = watcherImageOf(options.watcherImage);
+      const session = { io, cluster, inventory, playbook, watcherImage, again, ...signals };
+      const nodesOf = (now: Inventory) => nodesToVerify(now, names);
+      const tell = (found: Verification) => io.out(io.options.format === 'json' ? json(found) : text(found, io));
+      const well = await whileWatching(session, nodesOf, round => rounds(round, seconds ?? 0, tell));
+      return well ? EXIT.done : EXIT.findings;
+    });
   } finally {
-    off();
     cluster.close();
   }
 }

@@ -26,13 +26,13 @@ const ANY: ReadonlySet<number> = new Set([EXIT.usage, EXIT.unreachable, EXIT.int
 const RUN = [EXIT.findings, EXIT.halted, EXIT.stopped, EXIT.stalePlan, EXIT.runUnderWay];
 const MIGRATION = [...RUN, EXIT.rolledBack];
 const STEERING = [EXIT.stalePlan, EXIT.runUnderWay];
-const LOOK = [EXIT.findings, EXIT.stalePlan, EXIT.runUnderWay];
+const LOOK = [EXIT.findings, EXIT.stopped, EXIT.stalePlan, EXIT.runUnderWay];
 
 /** What a command may end with besides 0 and `ANY`. */
 const MAY: Record<string, readonly ExitCode[]> = {
   plan: [EXIT.findings, EXIT.badFile],
   preflight: [EXIT.findings, EXIT.badFile],
-  verify: [...LOOK, EXIT.stopped, EXIT.badFile],
+  verify: [...LOOK, EXIT.badFile],
   status: LOOK,
   trace: LOOK,
   rbac: [EXIT.badFile],

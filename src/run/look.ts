@@ -9,10 +9,11 @@ import { type ProbeTargets, parseObservation } from '../core/observation.ts';
 import { isMade } from '../core/own-namespace.ts';
 import { proxyAddresses } from '../core/proxy-address.ts';
 import { waiter } from './engine.ts';
+import { fencedCluster } from './fence.ts';
 import { takeLease } from './lease.ts';
 import { createFresh } from './node-watch.ts';
 import { watcherPod } from './pods.ts';
-import { ensureNamespace } from './record.ts';
+import { ensureNamespace, findRecord } from './record.ts';
 import { PodPace } from './troubles.ts';
 
 const AT_ONCE = 16;
@@ -36,34 +37,57 @@ export interface LookOptions {
   readonly holder: string;
   /** Keys of addresses and ports to which the ways are told. */
   readonly trace?: readonly string[];
+  /** Ends the look; what it put on nodes is taken away then. */
+  readonly stop: AbortSignal;
+  /** Ends that, too. */
+  readonly kill: AbortSignal;
 }
 
-type Looking = Pick<RunContext, 'id' | 'cluster' | 'clock' | 'waitFor'> &
+type Looking = Pick<RunContext, 'id' | 'cluster' | 'clock' | 'waitFor' | 'signal'> &
   Pick<LookOptions, 'image' | 'trace' | 'proxyConfig'>;
 
-/** What the kernel and the kube-proxy of each node tell; a text says why one could not be looked at. Nothing of it stays. */
+/**
+ * What the kernel and the kube-proxy of each node tell; a text says why one could not be looked at. Nothing of it stays.
+ * Throws the reason of `stop` when that aborts, and ProxyctlError 25 when somebody took the Lease from a look that slept.
+ */
 export async function lookAtNodes(options: LookOptions): Promise<Map<string, NodeView | string>> {
-  const { cluster, clock, image, proxyConfig, run, holder, trace = [] } = options;
-  const waitFor = waiter({ append: () => undefined }, clock, new AbortController().signal, ADVICE);
-  const looking: Looking = { id: run ?? 'look', cluster, clock, waitFor, image, proxyConfig, trace };
-  await ensureNamespace(cluster, clock);
+  const { clock, run, holder, stop, kill } = options;
+  await ensureNamespace(options.cluster, clock);
   // A run that begins meanwhile would lose its record with the namespace.
-  const held = run === undefined ? await takeLease(cluster, clock, { holder }) : undefined;
+  const held = run === undefined ? await takeLease(options.cluster, clock, { holder }) : undefined;
+  const cluster = held ? fencedCluster(options.cluster, held) : options.cluster;
+  const until = (signal: AbortSignal): Looking => ({
+    ...options,
+    id: run ?? 'look',
+    cluster,
+    signal,
+    waitFor: waiter({ append: () => undefined }, clock, signal, ADVICE),
+  });
   try {
-    await writeTargets(looking);
-    const views = new Map<string, NodeView | string>();
-    const queue = options.nodes.values();
-    const work = async () => {
-      // The workers share the iterator, so each node is taken once.
-      for (const node of queue) views.set(node, await lookAt(looking, node));
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
-    return views;
+    const alone = held !== undefined && (await findRecord(cluster)) === undefined;
+    try {
+      return await lookAtAll(until(AbortSignal.any([stop, kill, ...(held ? [held.lost] : [])])), options.nodes);
+    } finally {
+      await cluster.delete({ kind: 'ConfigMap', namespace: NAMESPACE, name: LOOK_MAP });
+      if (alone) await leave(until(kill));
+    }
   } finally {
-    await cluster.delete({ kind: 'ConfigMap', namespace: NAMESPACE, name: LOOK_MAP });
-    if (held) await leave(looking);
     await held?.release();
   }
+}
+
+async function lookAtAll(looking: Looking, nodes: readonly string[]): Promise<Map<string, NodeView | string>> {
+  await writeTargets(looking);
+  const views = new Map<string, NodeView | string>();
+  const queue = nodes.values();
+  const work = async () => {
+    // The workers share the iterator, so each node is taken once.
+    for (const node of queue) views.set(node, await lookAt(looking, node));
+  };
+  const ended = await Promise.allSettled(Array.from({ length: AT_ONCE }, work));
+  looking.signal.throwIfAborted();
+  for (const end of ended) if (end.status === 'rejected') throw end.reason;
+  return views;
 }
 
 async function writeTargets({ id, cluster }: Looking): Promise<void> {
@@ -79,7 +103,8 @@ async function writeTargets({ id, cluster }: Looking): Promise<void> {
 }
 
 async function lookAt(looking: Looking, node: string): Promise<NodeView | string> {
-  const { cluster, clock } = looking;
+  const { cluster, clock, signal } = looking;
+  signal.throwIfAborted();
   const pod = lookPod(looking, node);
   const ref = { kind: 'Pod' as const, namespace: NAMESPACE, name: pod.metadata.name };
   const done = new AbortController();
@@ -134,7 +159,8 @@ async function leave({ cluster, waitFor }: Looking): Promise<void> {
     await cluster.delete({ kind: 'Lease', namespace: NAMESPACE, name: LEASE });
     return;
   }
-  await cluster.delete(ref);
+  const { uid, resourceVersion } = namespace.metadata;
+  await cluster.delete(ref, { ...(uid ? { uid } : {}), ...(resourceVersion ? { resourceVersion } : {}) });
   await waitFor(`namespace ${NAMESPACE} to go`, GONE_SECONDS, async () =>
     (await cluster.get(ref)) ? undefined : true,
   );

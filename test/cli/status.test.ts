@@ -28,6 +28,16 @@ function sayNftables(): void {
   });
 }
 
+it('a look that is stopped takes away what it put on nodes', { timeout: TIMEOUT }, async () => {
+  const running = bed.start('status', '--look');
+  await expect.poll(() => bed.sim.store.list('Pod', NAMESPACE).length, { timeout: 30_000 }).toBeGreaterThan(0);
+  running.signal('SIGINT');
+  const result = await running.result;
+  expect(result.code, result.stderr).toBe(23);
+  expect(result.stderr).toContain('removing the watchers');
+  expect(bed.sim.store.list('Namespace').map(n => n.metadata.name)).not.toContain(NAMESPACE);
+});
+
 describe('without a run', () => {
   it('shows every node and finds nothing', { timeout: TIMEOUT }, async () => {
     const made = await status(0);

@@ -52,6 +52,8 @@ export interface Bed {
   process(name: string, killAt?: number): SimProcess;
   /** Runs a command in it to its end. */
   run(process: SimProcess, action: Action): Promise<number | 'killed'>;
+  /** The same for any command. */
+  call(process: SimProcess, command: (io: CommandIo) => Promise<number>): Promise<number | 'killed'>;
   sleep(ms: number): Promise<void>;
 }
 
@@ -111,22 +113,27 @@ function bedOf(parts: Parts, folder: string): Bed {
   const { checker, options, machine } = parts;
   const playbook = join(folder, 'playbook.yaml');
   writeFileSync(playbook, options.playbook ?? SHORT);
+  const call: Bed['call'] = (process, command) =>
+    process.run(async () => {
+      const io = ioOf(process, join(folder, 'kubeconfig'));
+      try {
+        return await command(io);
+      } catch (error) {
+        if (!(error instanceof ProxyctlError)) throw error;
+        io.err(`proxyctl: ${error.message}`);
+        return error.exitCode;
+      }
+    });
   return {
     ...parts,
     process: (name, killAt) => new SimProcess(name, { listener: checker, machine }, killAt),
     run: (process, action) =>
-      process.run(async () => {
-        const io = ioOf(process, join(folder, 'kubeconfig'));
+      call(process, io => {
         const wishes = { yes: true, to: options.to, playbook, batch: String(options.batch ?? 4) };
-        try {
-          if (action === 'migrate') return await migrateCommand(io, undefined, wishes);
-          return await (action === 'rollback' ? rollbackCommand : finalizeCommand)(io, { yes: true });
-        } catch (error) {
-          if (!(error instanceof ProxyctlError)) throw error;
-          io.err(`proxyctl: ${error.message}`);
-          return error.exitCode;
-        }
+        if (action === 'migrate') return migrateCommand(io, undefined, wishes);
+        return (action === 'rollback' ? rollbackCommand : finalizeCommand)(io, { yes: true });
       }),
+    call,
     sleep: ms => new Promise(resolve => setTimeout(resolve, ms)),
   };
 }

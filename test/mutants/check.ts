@@ -13,6 +13,7 @@ const scenarios = {
   ...(await import('../crash/health-ports.ts')),
   ...(await import('../crash/left.ts')),
   ...(await import('../crash/late-nodes.ts')),
+  ...(await import('../crash/lease.ts')),
 };
 
 const EVERY = 40;

@@ -1,0 +1,7 @@
+// What becomes of runs whose Lease is deleted, or was another's; test/mutants plays these too.
+import { it } from 'vitest';
+import * as lease from './lease.ts';
+
+const TIMEOUT = { timeout: 600_000 };
+
+it('a look at nodes that slept takes no namespace away from a run', TIMEOUT, lease.lookThatSlept);

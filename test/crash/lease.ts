@@ -1,0 +1,24 @@
+// The Lease of a run, when it is deleted or taken from one who sleeps.
+import assert from 'node:assert/strict';
+import { statusCommand } from '../../src/commands/status.ts';
+import { NAMESPACE } from '../../src/core/names.ts';
+import { withBed } from './bed.ts';
+import { ends, when } from './script.ts';
+import { expectMode } from './sweep.ts';
+
+const THERE = { mode: 'iptables', to: 'nftables', seed: 41 } as const;
+
+/** A look at nodes makes our namespace and takes it away. It slept, and by now a run has its record there. */
+export const lookThatSlept = () =>
+  withBed(THERE, async bed => {
+    const looker = bed.process('status');
+    const looking = bed.call(looker, io => statusCommand(io, { look: true }));
+    while (bed.sim.store.list('Pod', NAMESPACE).length === 0) await bed.sleep(100);
+    looker.freeze();
+    when(bed, 'sweep', () => looker.thaw());
+    await ends(bed, 'migrate', 0);
+    assert.equal(await looking, 25, looker.output);
+    assert.match(looker.output, /another proxyctl took this run over: .*nothing more was written from here/);
+    expectMode(bed, 'nftables');
+    await ends(bed, 'rollback', 0);
+  });
