@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { KubeObject } from './cluster.ts';
 import { ModeSchema } from './mode-schema.ts';
-import { ANNOTATION_STATE, LABEL_MODE } from './names.ts';
+import { ANNOTATION_EPOCH, ANNOTATION_STATE, LABEL_MODE } from './names.ts';
 import { Plan } from './plan.ts';
 
 /** Steps of a flip, in their order. */
@@ -33,6 +33,12 @@ export function nodeState(node: KubeObject): NodeState | undefined {
 
 export function modeLabel(node: KubeObject): string | undefined {
   return node.metadata.labels?.[LABEL_MODE];
+}
+
+/** The epoch of the run's last writer of an object; 0 where no runner of this run has written. */
+export function epochOn({ metadata }: KubeObject, run: string): number {
+  const [writer, epoch] = (metadata.annotations?.[ANNOTATION_EPOCH] ?? '').split('/');
+  return writer === run ? Number(epoch) || 0 : 0;
 }
 
 const shape = z.looseObject({

@@ -8,6 +8,7 @@ import { type KubeObject, type PatchOp, pointer, type Ref } from '../core/cluste
 import type { RunContext, Runner } from '../core/driver.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
 import { ANNOTATION_EPOCH } from '../core/names.ts';
+import { epochOn } from '../core/run-state.ts';
 
 const TRIES = 8;
 
@@ -69,8 +70,8 @@ export function fence(object: KubeObject, run: Pick<RunContext, 'id' | 'epoch'>)
 
 /** A fence of another run is a left-over: the Lease is asked at each write, and it is ours. */
 function refuseNewer(run: Runner, object: KubeObject): void {
-  const [writer, epoch] = (object.metadata.annotations?.[ANNOTATION_EPOCH] ?? '').split('/');
-  if (writer !== run.id || !(Number(epoch) > run.epoch)) return;
+  const epoch = epochOn(object, run.id);
+  if (epoch <= run.epoch) return;
   throw new ProxyctlError(
     `another proxyctl took over this run (epoch ${epoch}, ours is ${run.epoch}); nothing more was written from here`,
     EXIT.runUnderWay,

@@ -3,7 +3,7 @@ import type { Cluster } from '../core/cluster.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { RunRecord } from '../core/run-state.ts';
 import { type Held, takeLease, type Wanted } from './lease.ts';
-import { findRecord } from './record.ts';
+import { findRecord, newestEpoch } from './record.ts';
 
 export interface Hold extends Wanted {
   readonly cluster: Cluster;
@@ -15,7 +15,8 @@ export interface Hold extends Wanted {
 /** Holds the Lease while `perform` runs, and gives it up whatever happens. @throws ProxyctlError 25 when another has it. */
 export async function holding<T>(hold: Hold, perform: (held: Held) => Promise<T>): Promise<T> {
   const { cluster, clock, record } = hold;
-  const held = await takeLease(cluster, clock, hold);
+  const written = record ? await newestEpoch(cluster, record) : 0;
+  const held = await takeLease(cluster, clock, { ...hold, written });
   try {
     const now = await findRecord(cluster);
     if (now?.run !== record?.run || now?.revision !== record?.revision) {

@@ -34,17 +34,20 @@ export interface Wanted {
   readonly holder: string;
   /** Take it from a holder that is alive, too: its next write is refused. */
   readonly force?: boolean;
+  /** The highest epoch that stands on objects of the run: a Lease that was deleted and made anew knows nothing of it. */
+  readonly written?: number;
 }
 
 /**
  * Takes the Lease, or refuses (exit 25) when its holder is alive. Alive means: it renews while we watch, by our own clock; the
  * clocks of two machines are never compared.
  */
-export async function takeLease(cluster: Cluster, clock: Clock, { holder, force }: Wanted): Promise<Held> {
+export async function takeLease(cluster: Cluster, clock: Clock, { holder, force, written = 0 }: Wanted): Promise<Held> {
   let current = await cluster.get(ref);
   if (current && holderOf(current) !== '' && !force) current = await staleOrFree(cluster, clock, current);
-  const takenOver = current !== undefined && holderOf(current) !== '';
-  const epoch = Number(current?.spec.leaseTransitions ?? 0) + 1;
+  const known = Number(current?.spec.leaseTransitions ?? 0);
+  const takenOver = written > known || (current !== undefined && holderOf(current) !== '');
+  const epoch = Math.max(known, written) + 1;
   const spec = {
     holderIdentity: holder,
     leaseDurationSeconds: DURATION_SECONDS,

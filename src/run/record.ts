@@ -4,7 +4,7 @@ import type { Cluster, KubeObject } from '../core/cluster.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
 import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
 import { nodeAccount, ownNamespace } from '../core/own-namespace.ts';
-import { RunRecord } from '../core/run-state.ts';
+import { epochOn, RunRecord } from '../core/run-state.ts';
 import { withhold } from '../core/withheld.ts';
 import type { Engine } from './engine.ts';
 
@@ -29,6 +29,15 @@ export async function findRecord(cluster: Cluster): Promise<RunRecord | undefine
     if (!latest || record.revision > latest.revision) latest = record;
   }
   return latest;
+}
+
+/** The highest epoch that runners of the run have written: onto nodes, and onto kube-proxy's DaemonSet before them. 0 before the first. */
+export async function newestEpoch(cluster: Cluster, { run, originals }: RunRecord): Promise<number> {
+  const { name, namespace = '' } = originals.daemonSet.metadata;
+  const daemonSet = await cluster.get({ kind: 'DaemonSet', namespace, name });
+  let newest = daemonSet ? epochOn(daemonSet, run) : 0;
+  for await (const node of cluster.list('Node')) newest = Math.max(newest, epochOn(node, run));
+  return newest;
 }
 
 /** What the ConfigMap holds. @throws ProxyctlError 24 for what this version did not write. */

@@ -4,4 +4,5 @@ import * as lease from './lease.ts';
 
 const TIMEOUT = { timeout: 600_000 };
 
+it('a run whose Lease was deleted goes on with the next call', TIMEOUT, lease.leaseDeleted);
 it('a look at nodes that slept takes no namespace away from a run', TIMEOUT, lease.lookThatSlept);

@@ -8,6 +8,19 @@ import { expectMode } from './sweep.ts';
 
 const THERE = { mode: 'iptables', to: 'nftables', seed: 41 } as const;
 
+/** Who wants to unlock a run deletes its Lease: the next runner goes on all the same, and none of before can. */
+export const leaseDeleted = () =>
+  withBed(THERE, async bed => {
+    for (const step of ['warm', 'prove', 'sweep']) {
+      const process = bed.process('migrate');
+      when(bed, step, () => process.die());
+      assert.equal(await bed.run(process, 'migrate'), 'killed');
+    }
+    for (const lease of bed.sim.store.list('Lease', NAMESPACE)) bed.sim.store.remove(lease);
+    await ends(bed, 'migrate', 0, /take over: from a runner that did not give the Lease up/);
+    expectMode(bed, 'nftables');
+  });
+
 /** A look at nodes makes our namespace and takes it away. It slept, and by now a run has its record there. */
 export const lookThatSlept = () =>
   withBed(THERE, async bed => {
