@@ -126,3 +126,18 @@ export const releaseRefused = () =>
     assert.equal(last.code, 0, last.said);
     expectMode(bed, 'nftables');
   });
+
+/** The runner died when it had begun to take the warm kube-proxy away, which takes its time to end: another one is made at once. */
+export const warmEnds = () =>
+  withBed(THERE, async bed => {
+    const node = await released(bed);
+    bed.sim.speed.podStop = 20_000;
+    const name = `proxyctl-warm-${node}`;
+    const began = bed.time.elapsed;
+    const last = await run(bed, 'migrate', 'warm', () => {
+      bed.sim.registry.delete({ kind: 'Pod', namespace: 'kube-system', name }, {});
+    });
+    assert.equal(last.code, 0, last.said);
+    assert.ok(bed.time.elapsed - began < 150_000, `${bed.time.elapsed - began} ms`);
+    expectMode(bed, 'nftables');
+  });

@@ -95,9 +95,9 @@ export const daemonsetDriver: Driver = {
     const name = warmPodName(node.name);
     const pod = warmPod(run.id, run.originals, node.name, node.to);
     const ref: Ref = { kind: 'Pod', namespace, name };
-    // A warm pod of the other direction, left by a run that was killed.
+    // A warm pod of the other direction, left by a run that was killed, or one that it had begun to remove.
     const left = await run.cluster.get(ref);
-    if (left && !mountsMode(left, run, node.to)) await this.cool(run, node);
+    if (left && (left.metadata.deletionTimestamp || !mountsMode(left, run, node.to))) await this.cool(run, node);
     const made = await createOnce(run, pod, ref, LABEL_RUN);
     const seconds = Math.max(POD_SECONDS, run.plan.playbook.gates.convergence);
     await run.waitFor(`the warm kube-proxy on ${node.name} to start`, seconds, async seen =>
