@@ -35,7 +35,7 @@ export async function openNodes(engine: Engine): Promise<OpenNode[]> {
       const node: FlipNode = { name: planned.name, from: engine.run.plan.to, to: planned.from, home: 'original' };
       const ready = isReady(object);
       const step = nodeState(object)?.step;
-      const inHand = step !== 'done' && !(step === 'warm' && modeLabel(object) !== undefined);
+      const inHand = step !== 'done' && !(step === 'warm' && modeLabel(object) === engine.run.plan.to);
       if (isOpen(object) || isGivenBack(object, engine.run.plan.to))
         open.push({ node, batch: batch.id, touched: 'flipped', inHand, ready });
       else if (step === 'warm') open.push({ node, batch: batch.id, touched: 'warmed', inHand, ready });

@@ -10,4 +10,5 @@ describe('a dead node does not hold up the way back of the others', () => {
   it('dead beside its warm kube-proxy', TIMEOUT, away.deadWhenWarm);
   it('dead before its last restart', TIMEOUT, away.deadWithOldTemplate);
   it('left between two modes, it goes home before another flips', TIMEOUT, away.deadThenForward);
+  it('so does one that was marked once more meanwhile', TIMEOUT, away.deadThenMarked);
 });

@@ -144,3 +144,25 @@ export const deadThenForward = () =>
     await ends(bed, 'migrate', 0);
     expectMode(bed, 'nftables');
   });
+
+/** The same, where another runner had marked it once more and died: it bears the first step, and is between two modes. */
+export const deadThenMarked = () =>
+  withBed(THREE, async bed => {
+    await ends(bed, 'migrate', 0);
+    const away = nth(bed, -1);
+    for (const step of ['sweep', 'prove']) {
+      const killed = bed.process('rollback');
+      when(bed, step, () => killed.die());
+      assert.equal(await bed.run(killed, 'rollback'), 'killed');
+    }
+    const rise = bed.sim.fault.nodeNotReady(away);
+    await ends(bed, 'rollback', 21, new RegExp(`could not put back ${away} `));
+    rise();
+    await bed.sleep(20_000);
+    const { events } = bed.checker.order;
+    const before = events.length;
+    await ends(bed, 'migrate', 0);
+    const first = events.slice(before).find(event => event.event === 'step-intended');
+    assert.equal(first?.node, away, 'another node flips while it is between two modes');
+    expectMode(bed, 'nftables');
+  });
