@@ -16,11 +16,17 @@ export function editConfig(text: string, edits: readonly ConfigEdit[]): string {
 
 /** The KubeProxyConfiguration as plain data. @throws ProxyctlError 20 for text that is no mapping: anybody may have edited it. */
 export function parseConfig(text: string): Record<string, unknown> {
-  const data = plainData(text);
-  if (typeof data === 'object' && data !== null && !Array.isArray(data)) return { ...data };
+  const data = mappingIn(text);
+  if (data) return data;
   const message =
     "kube-proxy's configuration is no YAML mapping that can be read; mend it in the ConfigMap that --config names";
   throw new ProxyctlError(message, EXIT.findings);
+}
+
+/** The same; undefined for text that is no mapping. */
+export function mappingIn(text: string): Record<string, unknown> | undefined {
+  const data = plainData(text);
+  return typeof data === 'object' && data !== null && !Array.isArray(data) ? { ...data } : undefined;
 }
 
 /** Undefined for what is not YAML, has aliases or is nested too deeply. */

@@ -5,6 +5,7 @@ import * as foreign from './foreign.ts';
 const TIMEOUT = { timeout: 600_000 };
 
 it('an edited configuration stops the run before the next node is released', TIMEOUT, foreign.editedBeforeRelease);
+it('a configuration that is no YAML any more stops the run, too', TIMEOUT, foreign.brokenBeforeRelease);
 it('an edited configuration is not overwritten by finalize', TIMEOUT, foreign.editedBeforeFinalize);
 it('a configuration that is put back stops finalize before the next restart', TIMEOUT, foreign.putBackInFinalize);
 it('a webhook that drops our label stops the run before anything goes', TIMEOUT, foreign.labelsDropped);

@@ -22,6 +22,22 @@ export const editedBeforeRelease = () =>
     expectMode(bed, 'nftables');
   });
 
+export const brokenBeforeRelease = () =>
+  withBed(THERE, async bed => {
+    const was = text(bed);
+    when(bed, 'verify', () => write(bed, 'mode: [iptables\n'));
+    await ends(
+      bed,
+      'migrate',
+      21,
+      /ConfigMap kube-system\/kube-proxy was changed by somebody else .*no YAML mapping now/,
+    );
+    assert.equal(bed.sim.store.list('Node').filter(node => modeLabel(node) !== undefined).length, 1);
+    write(bed, was);
+    await ends(bed, 'migrate', 0);
+    expectMode(bed, 'nftables');
+  });
+
 export const editedBeforeFinalize = () =>
   withBed(THERE, async bed => {
     await ends(bed, 'migrate', 0);

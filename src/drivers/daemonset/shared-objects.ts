@@ -6,7 +6,7 @@ import { ApiError, EXIT, ProxyctlError } from '../../core/errors.ts';
 import { configuredMode, type Mode } from '../../core/mode.ts';
 import { ANNOTATION_EPOCH } from '../../core/names.ts';
 import { few } from '../../core/words.ts';
-import { type ConfigEdit, editConfig, parseConfig } from '../config-text.ts';
+import { type ConfigEdit, editConfig, mappingIn } from '../config-text.ts';
 import { fenceOf, patchFenced } from '../fenced.ts';
 import { excludedTemplate, includedTemplate, same } from './exclusion.ts';
 import { namespaceOf, POD_SECONDS } from './pods.ts';
@@ -108,8 +108,11 @@ export async function refuseEdited(run: RunContext): Promise<void> {
 /** Throws when a kube-proxy of the original DaemonSet would start in another mode: that would be a stock switch, with its gap. */
 export async function refuseOtherMode(run: RunContext, node: string, mode: Mode): Promise<void> {
   const ref = configMapRef(run);
-  const text = textIn(run, await run.cluster.get(ref));
-  const says = text === undefined ? undefined : configuredMode(parseConfig(text));
+  const object = await run.cluster.get(ref);
+  const text = textIn(run, object);
+  const config = mappingIn(text ?? '{}');
+  if (!config) throw edited(run, object);
+  const says = text === undefined ? undefined : configuredMode(config);
   if (says === mode) return;
   const what = `ConfigMap ${ref.namespace}/${ref.name} says mode ${says ?? 'of no name'}, and so ${node} would start in it`;
   throw new ProxyctlError(`${what} instead of ${mode}; undo what changed it, then go on`, EXIT.halted);
@@ -134,8 +137,10 @@ function textIn({ originals }: RunContext, object: KubeObject | undefined): stri
 }
 
 function edited(run: RunContext, object: KubeObject | undefined): ProxyctlError {
-  const [was, now] = [run.originals.configMap, object].map(each => parseConfig(textIn(run, each) ?? '{}'));
-  const keys = Object.keys({ ...was, ...now }).filter(key => !same(was?.[key], now?.[key]));
+  const [was, now] = [run.originals.configMap, object].map(each => mappingIn(textIn(run, each) ?? '{}'));
+  const keys = now
+    ? Object.keys({ ...was, ...now }).filter(key => !same(was?.[key], now[key]))
+    : ['no YAML mapping now'];
   const where = keys.length > 0 ? ` (${few(keys)})` : '';
   return changed(configMapRef(run), `put back what it said${where}, then go on`);
 }
