@@ -99,17 +99,23 @@ async function createQuietly(cluster: Cluster, object: KubeObject): Promise<void
 }
 
 export async function writeRecord(cluster: Cluster, record: RunRecord): Promise<void> {
-  await cluster.create({
-    apiVersion: 'v1',
-    kind: 'ConfigMap',
-    metadata: {
-      name: recordName(record),
-      namespace: NAMESPACE,
-      labels: { [LABEL_PART]: PARTS.record, [LABEL_RUN]: record.run },
-    },
-    immutable: true,
-    binaryData: { [KEY]: packed(record).toString('base64') },
-  });
+  const name = recordName(record);
+  const text = packed(record).toString('base64');
+  const labels = { [LABEL_PART]: PARTS.record, [LABEL_RUN]: record.run };
+  try {
+    await cluster.create({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name, namespace: NAMESPACE, labels },
+      immutable: true,
+      binaryData: { [KEY]: text },
+    });
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.reason !== 'AlreadyExists') throw error;
+    // An answer that was lost on its way, and the request sent again.
+    const there = await cluster.get({ kind: 'ConfigMap', namespace: NAMESPACE, name });
+    if (there?.binaryData?.[KEY] !== text) throw error;
+  }
 }
 
 /** Writes the next revision before it removes the last one, so that there is a record at any moment. */

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { Cluster, KubeObject } from '../../src/core/cluster.ts';
+import { ApiError } from '../../src/core/errors.ts';
 import { LABEL_PART, NAMESPACE, PARTS } from '../../src/core/names.ts';
 import type { Plan } from '../../src/core/plan.ts';
 import { planMigration } from '../../src/core/planner.ts';
@@ -86,6 +87,22 @@ describe('the record of a run', () => {
     for (const revision of [1, 3, 2]) await writeRecord(clusterOf(maps), { ...record, revision });
     expect(await findRecord(clusterOf(maps))).toEqual({ ...record, revision: 3 });
     expect(maps.map(map => map.immutable)).toEqual([true, true, true]);
+  });
+
+  it('is written when the answer was lost and its create is told that it is there, and not over another one', async () => {
+    const maps: KubeObject[] = [];
+    const cluster: Cluster = {
+      ...clusterOf(maps),
+      create: async object => {
+        if (maps.length === 0) maps.push(object);
+        throw new ApiError('configmaps "run-r-1" already exists', 409, 'AlreadyExists');
+      },
+      get: async () => maps[0],
+    };
+    await writeRecord(cluster, recordOf(small));
+    await expect(writeRecord(cluster, { ...recordOf(small), startedAt: '2026-01-02T03:04:06Z' })).rejects.toThrow(
+      'already exists',
+    );
   });
 
   it('takes 0.4 MiB for 5,000 nodes and 10,000 Services', async () => {
