@@ -1,6 +1,7 @@
 // The command line: flags to options, errors to a line and an exit code. Commands are imported when they are called, so that
 // `--version` and `--help` load nothing else.
 import { Command, CommanderError, Option } from 'commander';
+import { outliveClosedPipes } from './commands/closed-pipes.ts';
 import type { CommandIo, GlobalOptions } from './commands/io.ts';
 import { PURPOSES } from './core/access.ts';
 import { EXIT, ProxyctlError } from './core/errors.ts';
@@ -14,6 +15,7 @@ type Perform = (io: CommandIo) => Promise<number>;
 
 /** Runs the command line; gives the exit code. */
 export async function main(args: string[]): Promise<number> {
+  outliveClosedPipes();
   let code: number = EXIT.done;
   const program = build(async perform => {
     const { commandIo } = await import('./commands/io.ts');

@@ -28,12 +28,6 @@ export interface CommandIo {
 export function commandIo(options: GlobalOptions): CommandIo {
   const { stdin, stdout, stderr, env } = process;
   const colors = (tty: boolean) => makePainter(wantsColor({ ...(options.color ? {} : { flag: false }), env, tty }));
-  // A closed pipe (`| head`) or a lost terminal ends the view, not the run.
-  for (const stream of [stdout, stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (!['EPIPE', 'EIO', 'ENXIO'].includes(error.code ?? '')) throw error;
-    });
-  }
   return {
     options,
     paint: colors(stderr.isTTY === true),

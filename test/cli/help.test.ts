@@ -1,4 +1,5 @@
 // What `--help` and the README say of exit codes and options, against what there is.
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -16,6 +17,15 @@ describe('exit codes', () => {
     const text = await help();
     for (const code of Object.values(EXIT)) expect(text).toMatch(new RegExp(`^ {2}${code} +\\w`, 'm'));
   });
+});
+
+it('is cut short by a pipe that nobody reads, and by nothing else', async () => {
+  const bin = resolve(import.meta.dirname, '../../bin/proxyctl.js');
+  const script = '"$0" "$1" --help 2>&1 >&3 3>&- | cat; exit "$PIPESTATUS"';
+  const shell = spawnSync('bash', ['-c', `exec 3> >(true); sleep 1; ${script}`, process.execPath, bin], {
+    encoding: 'utf8',
+  });
+  expect([shell.status, shell.stdout, shell.stderr]).toEqual([0, '', '']);
 });
 
 describe('the help of every command', async () => {
