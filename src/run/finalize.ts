@@ -175,7 +175,7 @@ async function refuseNews({ driver, run }: Engine, said: readonly string[]): Pro
 /** A plain restart under the original DaemonSet, and the look at what came of it. */
 async function handBack(engine: Engine, watches: Watches, { name, batch }: Due, following?: Due): Promise<void> {
   const { run, driver, journal } = engine;
-  const watch = await watches.of(name);
+  const watch = await watches.alive(name);
   watches.prefetch(following?.ready ? following.name : undefined);
   journal.append({ event: 'waiting', node: name, for: 'a plain restart under the original DaemonSet' });
   await watched(watch);
@@ -231,7 +231,7 @@ async function bringAlong(engine: Engine, watches: Watches, late: readonly Late[
   for (const { name, from } of late) {
     await turn(engine);
     const batch = planned(run.plan).find(node => node.name === name)?.batch ?? '';
-    const watch = await watches.of(name);
+    const watch = await watches.alive(name);
     const node: FlipNode = { name, from, to: run.plan.to, home: 'original' };
     journal.append({ event: 'note', text: `node ${name} came late and is flipped from ${from} to ${run.plan.to}` });
     // As one that was given back: it goes back with those when somebody undoes the commit.

@@ -67,7 +67,7 @@ export async function putBack(
     await engine.pausePoint();
     if (engine.stop.aborted) return stopped(engine);
     const back = async () => {
-      const watch = await watches.of(node.name);
+      const watch = await watches.alive(node.name);
       const onReleased = () => prefetch(open[index + 1]);
       await (touched === 'flipped'
         ? flipNode({ engine, node, batch, watch, direction: 'back', resumed: true, onReleased })
@@ -136,7 +136,7 @@ export async function leave(
   const away: string[] = [];
   for (const [index, { name }] of all.entries()) {
     const again = async () => {
-      const watch = await watches.of(name);
+      const watch = await watches.alive(name);
       prefetch(all[index + 1]);
       await watched(watch);
       // A node that came during the run was served by the original DaemonSet all the time.

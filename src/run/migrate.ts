@@ -158,7 +158,7 @@ async function one({ engine, watches, batch, planned, following }: Turn): Promis
   if (warmed && sharesChains(node.from, node.to)) {
     await callOff(engine, { node: node.name, left: node.to, now: node.from });
   }
-  const watch = await watches.of(planned.name);
+  const watch = await watches.alive(planned.name);
   const onReleased = () => watches.prefetch(following);
   const resumed = modeLabel(object) !== undefined;
   const handedOver = modeLabel(object) === run.plan.to && state?.step === 'hand-over';

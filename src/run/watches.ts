@@ -16,9 +16,15 @@ export interface Watching {
   readonly journal: Pick<Journal, 'append'>;
 }
 
+interface Standing {
+  readonly watch: NodeWatch;
+  readonly starting: Promise<NodeWatch>;
+  failed: boolean;
+}
+
 /** The watchers of the nodes in hand. The next node's start while this one flips, so that nobody waits for them. */
 export class Watches {
-  private readonly started = new Map<string, Promise<NodeWatch>>();
+  private readonly started = new Map<string, Standing>();
   private readonly stopping: Promise<void>[] = [];
   private readonly engine: Watching;
 
@@ -38,37 +44,59 @@ export class Watches {
   }
 
   of(node: string): Promise<NodeWatch> {
+    return this.started.get(node)?.starting ?? this.start(node);
+  }
+
+  /** As `of`; others in the place of those that could not be started, or that fell silent since: their node may have rebooted. */
+  async alive(node: string): Promise<NodeWatch> {
     const known = this.started.get(node);
-    if (known) return known;
+    if (known && !known.failed && !known.watch.isSilent()) return known.starting;
+    return this.start(node, this.stop(node));
+  }
+
+  /** `before`: what takes away those that were there, by the same names. Its failure is told when all are closed. */
+  private start(node: string, before: Promise<unknown> = Promise.resolve()): Promise<NodeWatch> {
     const { run, inventory, proxyConfig, watcherImage: image } = this.engine;
     const facts = inventory.nodes.find(n => n.name === node);
     const addresses = [...(facts?.internalIPs ?? []), ...(facts?.externalIPs ?? [])];
     const main = proxyAddresses(proxyConfig);
     const watch = new NodeWatch(run, { run: run.id, image, node, addresses, main });
-    const starting = watch.start().then(() => watch);
-    this.started.set(node, starting);
+    const starting = before
+      .catch(() => undefined)
+      .then(async () => {
+        await watch.start();
+        return watch;
+      });
+    const standing: Standing = { watch, starting, failed: false };
+    starting.catch(() => {
+      standing.failed = true;
+    });
+    this.started.set(node, standing);
     return starting;
   }
 
   /** Asks the watchers of a node to go; `closed` waits for it. */
-  stop(node: string): void {
-    const starting = this.started.get(node);
+  stop(node: string): Promise<void> {
+    const standing = this.started.get(node);
     this.started.delete(node);
-    if (!starting) return;
-    const stopping = starting.then(watch => watch.stop());
+    if (!standing) return Promise.resolve();
+    const { watch, starting } = standing;
+    // One of two pods may stand where the start failed, which is told to the one who asked for it.
+    const stopping = starting.catch(() => undefined).then(() => watch.stop());
     // A failure is told when all are closed; until then nobody else may be told.
     stopping.catch(() => undefined);
     this.stopping.push(stopping);
+    return stopping;
   }
 
   /** The node may be visited once more: its watchers stay while there are few. */
   leave(node: string): void {
-    if (this.started.size > KEPT) this.stop(node);
+    if (this.started.size > KEPT) void this.stop(node);
   }
 
   /** All watchers away. Failures are noted, not thrown: whatever removes our namespace removes them too. */
   async closed(): Promise<void> {
-    for (const node of [...this.started.keys()]) this.stop(node);
+    for (const node of [...this.started.keys()]) void this.stop(node);
     for (const result of await Promise.allSettled(this.stopping)) {
       if (result.status === 'rejected')
         this.engine.journal.append({ event: 'note', text: `a watcher was not removed: ${String(result.reason)}` });

@@ -11,4 +11,5 @@ describe('a dead node does not hold up the way back of the others', () => {
   it('dead before its last restart', TIMEOUT, away.deadWithOldTemplate);
   it('left between two modes, it goes home before another flips', TIMEOUT, away.deadThenForward);
   it('so does one that was marked once more meanwhile', TIMEOUT, away.deadThenMarked);
+  it('rebooted when it is back, it is looked at anew', TIMEOUT, away.rebootedOnceBack);
 });

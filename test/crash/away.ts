@@ -166,3 +166,23 @@ export const deadThenMarked = () =>
     assert.equal(first?.node, away, 'another node flips while it is between two modes');
     expectMode(bed, 'nftables');
   });
+
+/** It was put back and rebooted, which its watchers did not outlive: once they are silent, others look at its last restart. */
+export const rebootedOnceBack = () =>
+  withBed({ ...THREE, nodes: 5 }, async bed => {
+    const before = objectsOf(bed.sim);
+    await ends(bed, 'migrate', 0);
+    when(
+      bed,
+      'watch',
+      () => {
+        bed.checker.rebooted(nth(bed, -1));
+        bed.sim.reboot(nth(bed, -1));
+      },
+      nth(bed, -2),
+    );
+    await ends(bed, 'rollback', 0);
+    await bed.sleep(5000);
+    expectMode(bed, 'iptables');
+    assert.deepEqual(differences(before, objectsOf(bed.sim)), []);
+  });
