@@ -349,7 +349,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'the wrong warm kube-proxy',
     file: DRIVER,
-    find: 'if (left && !mountsMode(left, run, node.to)) await this.cool(run, node);',
+    find: 'if (left && (left.metadata.deletionTimestamp || !mountsMode(left, run, node.to))) await this.cool(run, node);',
     replace: 'if (left && !mountsMode(left, run, node.to)) void this.cool;',
     why: 'a left warm kube-proxy of the other direction is taken for this one',
   },
@@ -440,8 +440,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'one epoch for all',
     file: 'src/run/lease.ts',
-    find: 'const epoch = Number(current?.spec.leaseTransitions ?? 0) + 1;',
-    replace: 'const epoch = Number(current?.spec.leaseTransitions ?? 1);',
+    find: 'const epoch = Math.max(known, written) + 1;',
+    replace: 'const epoch = Math.max(known, written, 1);',
     why: 'a runner that slept is not told from the one that took over',
   },
 ];
