@@ -72,8 +72,17 @@ export function serveWatch(store: Store, scope: Scope, query: URLSearchParams, i
   const later = inTime(io);
   const filter = filterOf(query) ?? (() => true);
   const version = query.get('resourceVersion') ?? '';
+  // A client may be slow to close what has ended; nothing may be written meanwhile.
+  let over = false;
   const send = (type: string, object: unknown) =>
-    later(() => void response.write(`${JSON.stringify({ type, object })}\n`));
+    later(() => {
+      if (!over) response.write(`${JSON.stringify({ type, object })}\n`);
+    });
+  const end = () =>
+    later(() => {
+      over = true;
+      response.end();
+    });
   const tell = (event: StoreEvent) => {
     if (event.kind !== scope.kind || (scope.namespace && event.object.metadata.namespace !== scope.namespace)) return;
     const type = seenAs(event, filter);
@@ -84,7 +93,7 @@ export function serveWatch(store: Store, scope: Scope, query: URLSearchParams, i
   response.flushHeaders();
   if (!missed) {
     send('ERROR', expired().body);
-    later(() => void response.end());
+    end();
     return;
   }
   if (version === '' || version === '0')
@@ -92,7 +101,7 @@ export function serveWatch(store: Store, scope: Scope, query: URLSearchParams, i
   for (const event of missed) tell(event);
   const stop = store.subscribe(tell);
   const seconds = Number(query.get('timeoutSeconds') ?? 0);
-  const ends = [stop, ...(seconds > 0 ? [timers.after(seconds * 1000, () => later(() => void response.end()))] : [])];
+  const ends = [stop, ...(seconds > 0 ? [timers.after(seconds * 1000, end)] : [])];
   if (query.get('allowWatchBookmarks') === 'true') {
     const bookmark = () => send('BOOKMARK', bookmarkOf(scope.kind, store.version));
     ends.push(timers.every(BOOKMARK_SECONDS * 1000, bookmark));
@@ -100,7 +109,7 @@ export function serveWatch(store: Store, scope: Scope, query: URLSearchParams, i
     if (last > 0 && last < BOOKMARK_SECONDS) ends.push(timers.after(last * 1000, bookmark));
   }
   response.on('close', () => {
-    for (const end of ends) end();
+    for (const off of ends) off();
   });
 }
 
