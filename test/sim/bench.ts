@@ -47,9 +47,9 @@ export function jsonPatch(sim: Sim, path: string, ops: object[]): Promise<Answer
   return ask(sim, 'PATCH', path, ops, 'application/json-patch+json');
 }
 
-/** The first defined value within two seconds. */
+/** The first defined value within ten seconds. */
 export async function until<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
-  for (const end = Date.now() + 2000; Date.now() < end; ) {
+  for (const end = Date.now() + 10_000; Date.now() < end; ) {
     const found = await look();
     if (found !== undefined && found !== false) return found;
     await new Promise(resolve => setTimeout(resolve, 4));

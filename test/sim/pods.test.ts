@@ -131,7 +131,7 @@ describe('the DaemonSet controller', () => {
 describe('kubelet', () => {
   it('removes a pod by its UID, and a second one of that name is another', async () => {
     // Long enough for a request to meet the pod on its way out, on a busy machine too.
-    await start({ speed: { podStop: 2000 } });
+    await start({ speed: { podStop: 1000 } });
     const { body: first } = await ask(sim, 'POST', PODS, POD('p', {}, { image: 'example.com/idle' }));
     await until('it to run', async () => (await get(sim, `${PODS}/p`)).body.status?.phase === 'Running');
     const { body: marked } = await ask(sim, 'DELETE', `${PODS}/p`);
