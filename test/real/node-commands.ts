@@ -3,6 +3,8 @@
 export interface Undoable {
   readonly script: string;
   readonly undo: string;
+  /** Either may take minutes on a slow node, longer than a shell there lives. */
+  readonly slow?: true;
 }
 
 const DIR = '/run/px-fault';
@@ -35,6 +37,7 @@ export const udpDropped: Undoable = {
 
 /** Connections that nobody makes. */
 export const fullTable: Undoable = {
+  slow: true,
   script: `mkdir -p ${DIR}
 missing=$(( $(cat ${CONNTRACK}_max) * 3 / 4 - $(cat ${CONNTRACK}_count) + 200 ))
 awk -v n=$missing 'BEGIN {

@@ -17,7 +17,7 @@ import {
 } from './node-damage.ts';
 import { startProxyctl } from './proxyctl.ts';
 import { addressesIn, type ListedPort, listPorts, setEndpoints } from './service-list.ts';
-import { apply, kubectl, nodeNames, onNode } from './shell.ts';
+import { apply, eventually, kubectl, nodeNames, onNode } from './shell.ts';
 import { freshProxy, synced } from './stock.ts';
 
 type Damage = (port: DamagedPort) => Readonly<Record<Mode, string>>;
@@ -37,6 +37,7 @@ const CHANGED = 'team-c/svc-1';
 const CHURNED = 'team-d/svc-1';
 const CHURN_MS = 3000;
 const DONE = 'px-done';
+const SLOWEST_SECONDS = 400;
 
 /** A cluster as `layOut` leaves it. */
 export async function realFaults(): Promise<FaultTestbed> {
@@ -49,9 +50,9 @@ export async function realFaults(): Promise<FaultTestbed> {
     start: (...args) => startProxyctl(args),
     proxyctl: (...args) => startProxyctl(args).result,
     async inject(fault, mode, node) {
-      const { services, script, undo } = injected(ports, fault, mode, node);
+      const { services, slow, script, undo } = injected(ports, fault, mode, node);
       healing.push(undo);
-      await run(node, script);
+      await (slow ? runSlowly : run)(node, script);
       if (fault === 'stopped-proxy') await setEndpoints(CHANGED, addressesOf(ports, CHANGED).slice(1));
       return services;
     },
@@ -66,15 +67,17 @@ export async function realFaults(): Promise<FaultTestbed> {
 
 interface Injected {
   readonly services: readonly string[];
+  readonly slow?: true;
   readonly script: string;
   readonly undo: () => Promise<void>;
 }
 
 function injected(ports: readonly ListedPort[], fault: Fault, mode: Mode, node: string): Injected {
-  const byCommand = ({ script, undo }: Undoable, services: readonly string[] = []): Injected => ({
+  const byCommand = ({ script, undo, slow }: Undoable, services: readonly string[] = []): Injected => ({
     services,
+    ...(slow ? { slow } : {}),
     script,
-    undo: () => run(node, undo),
+    undo: () => (slow ? runSlowly : run)(node, undo),
   });
   const [service, name, damage] = DAMAGES[fault] ?? [];
   if (service !== undefined && damage) {
@@ -120,6 +123,27 @@ function injected(ports: readonly ListedPort[], fault: Fault, mode: Mode, node: 
 async function run(node: string, script: string): Promise<void> {
   const said = await onNode(node, `( set -eo pipefail\n${script}\n)\n[ $? = 0 ] && echo ${DONE}`);
   if (!said.trimEnd().endsWith(DONE)) throw new Error(`on ${node}: ${said.trim() || 'no answer'}\nof: ${script}`);
+}
+
+/** As `run`, for what takes longer than a shell on a node may live: the script goes on without it. */
+async function runSlowly(node: string, script: string): Promise<void> {
+  const file = '/run/px-slowly';
+  await run(
+    node,
+    `rm -f ${file}.*
+cat > ${file}.run <<'END'
+set -eo pipefail
+${script}
+END
+setsid bash -c 'bash ${file}.run > ${file}.said 2>&1; echo $? > ${file}.new; mv ${file}.new ${file}.code' > /dev/null 2>&1 < /dev/null &`,
+  );
+  const ended = async () => (await onNode(node, `ls ${file}.code`)).trimEnd() === `${file}.code`;
+  await eventually(`a slow script on ${node}`, SLOWEST_SECONDS, ended);
+  await run(
+    node,
+    `cat ${file}.said
+[ $(cat ${file}.code) = 0 ]`,
+  );
 }
 
 function addressesOf(ports: readonly ListedPort[], service: string): string[] {
