@@ -1,5 +1,5 @@
-// `npm run test:crash`: kills at every point of every command in every direction. `-- --every 10` takes each tenth point only;
-// `-- --write` puts the matrix into docs/kills.md.
+// `npm run test:crash`: kills at every point of every command in every direction. `-- --each 2` takes no more than two points of
+// each cell of the matrix; `-- --write` puts it into docs/kills.md.
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Matrix } from './matrix.ts';
@@ -12,13 +12,13 @@ const { DIRECTIONS, FOLLOW_UPS, pointsOf } = await import('./sweep.ts');
 
 const { values } = parseArgs({
   options: {
-    every: { type: 'string', default: '1' },
+    each: { type: 'string', default: 'Infinity' },
     from: { type: 'string' },
     to: { type: 'string' },
     write: { type: 'boolean', default: false },
   },
 });
-const every = Number(values.every);
+const each = Number(values.each);
 /** Of a rehearsed run only what another has not: the way back, and the second flip after it. */
 const COMMANDS = [
   { action: 'migrate' },
@@ -43,15 +43,26 @@ async function cases(): Promise<Planned[]> {
     for (const what of COMMANDS) {
       const points = await pointsOf({ from, to, ...what });
       const followUps = what.action !== 'rollback' ? FOLLOW_UPS : FOLLOW_UPS.filter(f => f !== 'back');
-      for (const [f, followUp] of followUps.entries()) {
-        // Each follow-up begins elsewhere, so that a thinned sweep sees other points too.
-        for (const [killAt, point] of points.entries())
-          if (killAt % every === f % every && (!('rehearse' in what) || point.step.includes(':')))
+      const meant = points
+        .map((point, killAt) => ({ point, killAt }))
+        .filter(({ point }) => !('rehearse' in what) || point.step.includes(':'));
+      const cells = Map.groupBy(meant, ({ point }) => `${point.step} ${point.kind}`);
+      for (const [f, followUp] of followUps.entries())
+        for (const cell of cells.values())
+          for (const { point, killAt } of spread(cell, each, f))
             all.push({ one: { from, to, ...what, killAt, followUp }, point });
-      }
     }
   }
   return all;
+}
+
+/** So many of them, evenly; each turn begins elsewhere, so that what follows a kill is seen at other points, too. */
+function spread<T>(cell: readonly T[], most: number, turn: number): T[] {
+  const count = Math.min(most, cell.length);
+  const first = Math.floor((cell.length * turn) / (count * FOLLOW_UPS.length));
+  return Array.from({ length: count }, (_, n) => cell[first + Math.floor((cell.length * n) / count)]).filter(
+    one => one !== undefined,
+  );
 }
 
 const all = await cases();
@@ -78,7 +89,7 @@ process.exitCode = failed.length > 0 ? 1 : 0;
 
 function page(): string {
   const day = new Date(began).toISOString().slice(0, 10);
-  const thinned = every === 1 ? 'every point' : `one point of ${every}`;
+  const thinned = each === Infinity ? 'every point' : `no more than ${each} of a kind in each step and direction`;
   return `# Kills
 
 Made by \`npm run test:crash -- --write\` on ${day}, ${thinned}: ${sum}.
