@@ -73,8 +73,11 @@ export interface Driver {
   warm(run: RunContext, node: FlipNode): Promise<'started' | 'running'>;
   /** The warm kube-proxy away; its rules stay. */
   cool(run: RunContext, node: FlipNode): Promise<void>;
-  /** The node's own kube-proxy away, waited for by UID. */
-  release(run: RunContext, node: FlipNode): Promise<void>;
+  /**
+   * The node's own kube-proxy away, waited for by UID. Who serves meanwhile: the warm one, without which nothing is released, or
+   * nobody but the rules that stay in the kernel.
+   */
+  release(run: RunContext, node: FlipNode, serving: 'warm' | 'rules'): Promise<void>;
   /** The node belongs to its new home; resolves when a pod of that home runs there. */
   handOver(run: RunContext, node: FlipNode): Promise<void>;
   /** The pod of the warm kube-proxy, or of the node's home, in whatever state; undefined where there is none. */

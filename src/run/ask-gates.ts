@@ -6,7 +6,7 @@ import type { Engine, JudgeOptions, Judging } from './engine.ts';
 /** What dear gates said, by id, and until when it stands, ms. */
 export type Standing = Map<string, { readonly judgement: Judgement; readonly until: number }>;
 
-/** While dear gates were asked for longer than that, the cheap ones' word has grown old, ms. */
+/** When asking has taken longer than that, the cheap gates' word has grown old, ms: watchers may have fallen silent meanwhile. */
 const OLD_MS = 2_000;
 
 /** What the cheap gates say now, and the dear ones said last. Dear gates are asked once all others pass. */
@@ -14,10 +14,10 @@ export async function askGates(engine: Judging, options: JudgeOptions, standing:
   const { gates, look } = options;
   const { clock } = engine.run;
   const cheap = gates.filter(gate => gate.standsFor === undefined);
+  const begun = clock.monotonic();
   let judgements = await engine.runGates(cheap, look());
   if (judgements.every(passes)) {
-    const begun = clock.monotonic();
-    const due = gates.filter(gate => gate.standsFor !== undefined && !stands(standing, gate, begun));
+    const due = gates.filter(gate => gate.standsFor !== undefined && !stands(standing, gate, clock.monotonic()));
     const said = await engine.runGates(due, look());
     const now = clock.monotonic();
     for (const judgement of said) {

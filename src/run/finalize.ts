@@ -182,7 +182,7 @@ async function handBack(engine: Engine, watches: Watches, { name, batch }: Due, 
   const node: FlipNode = { name, from: run.plan.to, to: run.plan.to, home: 'original' };
   const at = { engine, batch, node };
   const begun = { clock: run.clock.monotonic(), node: watch.now() };
-  await step(at, 'release', () => driver.release(run, node));
+  await step(at, 'release', () => driver.release(run, node, 'rules'));
   const asked = watch.now();
   await step(at, 'hand-over', () => driver.handOver(run, node));
   await step(at, 'verify', () => steady(engine, watch, run.plan.to, asked));

@@ -40,7 +40,7 @@ export async function flipNode(given: Flip): Promise<void> {
   const early = isSwept(flip) && !alone ? await sweepBehind(flip) : undefined;
   const released = run.clock.monotonic();
   try {
-    await step(flip, 'release', () => driver.release(run, node));
+    await step(flip, 'release', () => driver.release(run, node, 'warm'));
   } catch (error) {
     if (!run.signal.aborted) await early?.cancel();
     if (!run.signal.aborted && flip.direction !== 'back' && !(await isReleased(flip))) await abort(flip);

@@ -9,6 +9,7 @@ describe('in the middle of a run', () => {
   it('a node that leaves in its flip halts the run, which goes on without it', TIMEOUT, left.goneInHand);
   it('a node made anew is left alone and named, and the next call brings it along', TIMEOUT, left.anew);
   it('a node made anew in its flip halts the run, and the next call brings it along', TIMEOUT, left.anewInHand);
+  it('a warm kube-proxy that is gone keeps its node from being released', TIMEOUT, left.warmGone);
   it('a node that is not Ready holds up nobody before its turn', TIMEOUT, left.sickBeforeItsTurn);
   it('those who joined and cannot be flipped hold up nobody', TIMEOUT, left.unfitNewcomers);
   it('a cluster that preflight would refuse keeps newcomers out and the run going', TIMEOUT, left.unfitCluster);

@@ -1,6 +1,7 @@
 // Nodes leave in the middle of a run, or come again as other machines; the run goes on with the rest of its plan.
 import assert from 'node:assert/strict';
 import type { RunEvent } from '../../src/core/journal.ts';
+import { LABEL_PART, PARTS } from '../../src/core/names.ts';
 import { modeLabel } from '../../src/core/run-state.ts';
 import { truthOf } from '../scenarios/embedded-testbed.ts';
 import { type Bed, SHORT, withBed } from './bed.ts';
@@ -98,12 +99,29 @@ export async function anew(): Promise<void> {
 }
 
 /** The machine in hand is replaced: the run halts, and the next call takes the new one for one that joined. */
-export const anewInHand = () =>
-  withLeaver(FIRST, async bed => {
-    when(bed, 'prove', () => makeAnew(bed, FIRST), FIRST);
-    await ends(bed, 'migrate', 21, new RegExp(`node ${FIRST} was made anew in the middle of its flip`));
+export async function anewInHand(): Promise<void> {
+  for (const step of ['prove', 'release']) {
+    await withLeaver(FIRST, async bed => {
+      when(bed, step, () => makeAnew(bed, FIRST), FIRST);
+      await ends(bed, 'migrate', 21, new RegExp(`node ${FIRST} was made anew in the middle of its flip`));
+      const machine = bed.sim.store.get('Node', undefined, FIRST);
+      assert.equal(machine && modeLabel(machine), undefined);
+      await bed.sleep(20_000);
+      assert.equal(modeOf(bed, FIRST), 'iptables');
+      await ends(bed, 'migrate', 0);
+      expectMode(bed, 'nftables');
+    });
+  }
+}
+
+/** Somebody drains the node by force between the proof and the release: without the warm kube-proxy nothing is released. */
+export const warmGone = () =>
+  withBed({ ...FOUR, playbook: PLAYBOOK }, async bed => {
+    const warm = () =>
+      bed.sim.store.list('Pod', 'kube-system').filter(pod => pod.metadata.labels?.[LABEL_PART] === PARTS.warm);
+    when(bed, 'release', () => warm().forEach(pod => void bed.sim.store.remove(pod)), FIRST);
+    await ends(bed, 'migrate', 21, new RegExp(`the warm kube-proxy on ${FIRST} .*ran no more`));
     assert.equal(modeOf(bed, FIRST), 'iptables');
-    await bed.sleep(20_000);
     await ends(bed, 'migrate', 0);
     expectMode(bed, 'nftables');
   });

@@ -83,6 +83,15 @@ describe('judgeUntilPassed', () => {
     expect(bed.times('cheap').length).toBeGreaterThan(50);
   });
 
+  it('a cheap gate is asked again when the others took so long that its word is old', async () => {
+    const bed = bench([
+      { id: 'watched', says: at => (at < 10 ? 'pass' : 'fail') },
+      { id: 'slow', says: pass, takes: 20 },
+    ]);
+    await expect(bed.run()).rejects.toThrow(Red);
+    expect(bed.times('watched').slice(0, 2)).toEqual([0, 20]);
+  });
+
   it('a dear gate that stays red counts after the time to settle', async () => {
     const bed = bench([
       { id: 'cheap', says: pass },

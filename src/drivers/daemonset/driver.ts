@@ -22,6 +22,8 @@ import {
   namespaceOf,
   POD_SECONDS,
   proxyPods,
+  refuseUnserved,
+  warmPodOf,
   warmPods,
 } from './pods.ts';
 import {
@@ -114,10 +116,11 @@ export const daemonsetDriver: Driver = {
     await gone(run, ref, pod, `the warm kube-proxy on ${node.name} to end`);
   },
 
-  async release(run, node) {
+  async release(run, node, serving) {
     await refuseReverted(run);
     if (node.home === 'mode') await refuseForeign(run);
     await (node.home === 'mode' ? refuseEdited(run) : refuseOtherMode(run, node.name, node.to));
+    if (serving === 'warm') await refuseUnserved(run, node);
     await setMode(run, node, 'release', 'none');
     // By UID: a pod of the same name may follow.
     await run.waitFor(`the kube-proxy on ${node.name} to end`, POD_SECONDS, async () =>
@@ -139,8 +142,7 @@ export const daemonsetDriver: Driver = {
   },
 
   async podOf(run, node, slot) {
-    if (slot === 'main') return homePod(run, node);
-    return run.cluster.get({ kind: 'Pod', namespace: namespaceOf(run), name: warmPodName(node.name) });
+    return slot === 'main' ? homePod(run, node) : warmPodOf(run, node);
   },
 
   async serves(run, node) {

@@ -1,6 +1,6 @@
 // The label and the annotations that a run sets on nodes.
 import type { FlipNode, RunContext } from '../../core/driver.ts';
-import { EXIT, ProxyctlError } from '../../core/errors.ts';
+import { ApiError, EXIT, ProxyctlError } from '../../core/errors.ts';
 import { metadataOps } from '../../core/metadata-ops.ts';
 import type { Mode } from '../../core/mode.ts';
 import { ANNOTATION_EPOCH, ANNOTATION_STATE, LABEL_MODE } from '../../core/names.ts';
@@ -12,13 +12,21 @@ export async function setMode(run: RunContext, node: FlipNode, step: Step, label
   await write(run, node, { labels: { [LABEL_MODE]: label }, annotations: stateOf(run, node, step) });
 }
 
-/** Throws when the node is not as it was written: a webhook changes what comes in, and nothing may be built on it. */
+/**
+ * Throws when the machine of that name is not the one that was planned for, and what was seen there not seen here; and when the
+ * node is not as it was written: a webhook changes what comes in, and nothing may be built on it.
+ */
 export async function write(
   run: RunContext,
   { name }: FlipNode,
   wanted: Parameters<typeof metadataOps>[1],
 ): Promise<void> {
-  const node = await patchFenced(run, { kind: 'Node', name }, object => metadataOps(object, wanted));
+  const planned = run.plan.batches.flatMap(batch => batch.nodes).find(node => node.name === name);
+  const node = await patchFenced(run, { kind: 'Node', name }, object => {
+    if (planned && object.metadata.uid !== planned.uid)
+      throw new ApiError(`Node ${name} is gone: another machine bears its name`, 404, 'NotFound');
+    return metadataOps(object, wanted);
+  });
   if (metadataOps(node, wanted).length === 0) return;
   const what = `node ${name} does not bear what was just written to it: something changes it on its way in`;
   throw new ProxyctlError(`${what} (an admission webhook); exempt proxyctl from it, then go on`, EXIT.halted);

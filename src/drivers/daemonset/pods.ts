@@ -1,9 +1,10 @@
 // What the driver asks of the cluster about kube-proxy's pods and revisions.
 import type { KubeObject, Ref } from '../../core/cluster.ts';
 import type { FlipNode, RunContext } from '../../core/driver.ts';
+import { WaitedInVain } from '../../core/errors.ts';
 import { MODES, type Mode } from '../../core/mode.ts';
 import { LABEL_MODE, LABEL_PART, LABEL_RUN, PARTS } from '../../core/names.ts';
-import { modeDaemonSetName } from './objects.ts';
+import { modeDaemonSetName, warmPodName } from './objects.ts';
 
 /** Longest wait for a pod to come or go, in seconds; convergence has its own limit in the playbook. */
 export const POD_SECONDS = 180;
@@ -42,6 +43,19 @@ export async function homePod(run: RunContext, node: FlipNode): Promise<KubeObje
   const pods = await proxyPods(run, node.name);
   const own = pods.filter(p => p.metadata.ownerReferences?.some(o => o.controller && o.name === name));
   return own.find(isRunning) ?? own.find(p => p.metadata.deletionTimestamp === undefined);
+}
+
+export function warmPodOf(run: RunContext, { name }: Pick<FlipNode, 'name'>): Promise<KubeObject | undefined> {
+  return run.cluster.get({ kind: 'Pod', namespace: namespaceOf(run), name: warmPodName(name) });
+}
+
+/** Throws unless the warm kube-proxy runs: a released node has no other, and what was proven may have been a while ago. */
+export async function refuseUnserved(run: RunContext, node: FlipNode): Promise<void> {
+  const pod = await warmPodOf(run, node);
+  if (pod && isRunning(pod)) return;
+  throw new WaitedInVain(
+    `the warm kube-proxy on ${node.name} was proven and ran no more when its turn came to serve alone`,
+  );
 }
 
 /** The warm kube-proxies of the run, on whatever node. */
