@@ -39,14 +39,14 @@ export const udpDropped: Undoable = {
 export const fullTable: Undoable = {
   slow: true,
   script: `mkdir -p ${DIR}
-missing=$(( $(cat ${CONNTRACK}_max) * 3 / 4 - $(cat ${CONNTRACK}_count) + 200 ))
-awk -v n=$missing 'BEGIN {
+wanted=$(( $(cat ${CONNTRACK}_max) * 3 / 4 ))
+awk -v n=$wanted 'BEGIN {
   for (i = 0; i < n; i++)
     printf "-I -p udp -s 198.18.%d.%d -d 198.19.0.1 --sport %d --dport 9 -t 1800 -m ${MARK}\\n", i / 256 % 256, i % 256, 1024 + i / 65536
 }' > ${DIR}/connections
 conntrack -R ${DIR}/connections > /dev/null
 rm ${DIR}/connections
-[ $(cat ${CONNTRACK}_count) -ge $(( $(cat ${CONNTRACK}_max) * 3 / 4 )) ]`,
+[ $(cat ${CONNTRACK}_count) -ge $wanted ]`,
   undo: `conntrack -D -m ${MARK} > /dev/null 2>&1
 [ $(cat ${CONNTRACK}_count) -lt $(( $(cat ${CONNTRACK}_max) / 2 )) ]`,
 };

@@ -139,11 +139,8 @@ setsid bash -c 'bash ${file}.run > ${file}.said 2>&1; echo $? > ${file}.new; mv 
   );
   const ended = async () => (await onNode(node, `ls ${file}.code`)).trimEnd() === `${file}.code`;
   await eventually(`a slow script on ${node}`, SLOWEST_SECONDS, ended);
-  await run(
-    node,
-    `cat ${file}.said
-[ $(cat ${file}.code) = 0 ]`,
-  );
+  const said = (await onNode(node, `cat ${file}.said ${file}.code`)).trim();
+  if (said.split('\n').at(-1) !== '0') throw new Error(`on ${node}: ${said || 'no answer'}\nof: ${script}`);
 }
 
 function addressesOf(ports: readonly ListedPort[], service: string): string[] {
