@@ -2,6 +2,7 @@
 // of other modes without a word, so what a mode does not know is named here.
 import type { IpFamily } from './inventory.ts';
 import type { Mode } from './mode.ts';
+import { type KubeProxyConfiguration, sectionOf } from './proxy-config.ts';
 
 export interface ConfigEdit {
   /** Keys from the root of the document; sections on the way may be missing. */
@@ -28,11 +29,8 @@ export interface TranslationOptions {
   readonly families: readonly IpFamily[];
 }
 
-type Config = Readonly<Record<string, unknown>>;
-type Section = Readonly<Record<string, unknown>>;
-
 interface Translating {
-  readonly config: Config;
+  readonly config: KubeProxyConfiguration;
   readonly from: Mode;
   readonly to: Mode;
   readonly options: TranslationOptions;
@@ -96,7 +94,12 @@ const IPVS_ONLY: readonly { key: string; isSet: (value: unknown) => boolean; los
  * or has no equivalent. `config` is the parsed document; `mode` is always written, because its default changes in 1.40.
  * Source: kube-proxy 1.36 types.go and defaults.go.
  */
-export function translateConfig(config: Config, from: Mode, to: Mode, options: TranslationOptions): ConfigTranslation {
+export function translateConfig(
+  config: KubeProxyConfiguration,
+  from: Mode,
+  to: Mode,
+  options: TranslationOptions,
+): ConfigTranslation {
   const translating: Translating = { config, from, to, options, edits: [{ path: ['mode'], value: to }], notes: [] };
   if (from !== to) {
     translateMasquerade(translating);
@@ -106,7 +109,7 @@ export function translateConfig(config: Config, from: Mode, to: Mode, options: T
     translateNodePortAddresses(translating);
   }
   translateFeatureGate(translating);
-  if (to === 'ipvs' && section(config, 'featureGates').KubeProxyIPVS === false) {
+  if (to === 'ipvs' && sectionOf(config, 'featureGates').KubeProxyIPVS === false) {
     const message = 'false forbids ipvs: remove it first';
     translating.notes.push({ level: 'error', path: 'featureGates.KubeProxyIPVS', message });
   }
@@ -118,8 +121,8 @@ function translateMasquerade({ config, from, to, edits, notes }: Translating): v
   const [source, target] = [MASQUERADE_SECTION[from], MASQUERADE_SECTION[to]];
   if (source === target) return;
   for (const key of ['masqueradeAll', 'masqueradeBit'] as const) {
-    const was = section(config, source)[key] ?? MASQUERADE_DEFAULTS[key];
-    const own = section(config, target)[key];
+    const was = sectionOf(config, source)[key] ?? MASQUERADE_DEFAULTS[key];
+    const own = sectionOf(config, target)[key];
     if ((own ?? MASQUERADE_DEFAULTS[key]) === was) continue;
     edits.push({ path: [target, key], value: was });
     const path = `${target}.${key}`;
@@ -135,11 +138,11 @@ function translateMasquerade({ config, from, to, edits, notes }: Translating): v
 
 function translateSyncPeriods({ config, from, to, edits, notes }: Translating): void {
   for (const key of ['syncPeriod', 'minSyncPeriod'] as const) {
-    const value = section(config, from)[key];
+    const value = sectionOf(config, from)[key];
     const seconds = durationSeconds(value);
     if (!seconds || seconds === SYNC_DEFAULTS[from][key]) continue;
     const path = `${to}.${key}`;
-    const own = section(config, to)[key];
+    const own = sectionOf(config, to)[key];
     const ownSeconds = durationSeconds(own);
     if (ownSeconds === seconds || (!ownSeconds && SYNC_DEFAULTS[to][key] === seconds)) continue;
     if (ownSeconds) {
@@ -157,7 +160,7 @@ function translateSyncPeriods({ config, from, to, edits, notes }: Translating): 
 }
 
 function translateIpvsOptions({ config, from, to, notes }: Translating): void {
-  const ipvs = section(config, 'ipvs');
+  const ipvs = sectionOf(config, 'ipvs');
   for (const { key, isSet: counts, lost } of IPVS_ONLY) {
     const value = ipvs[key];
     if (!counts(value)) continue;
@@ -169,7 +172,7 @@ function translateIpvsOptions({ config, from, to, notes }: Translating): void {
 }
 
 function translateLocalhostNodePorts({ config, from, to, notes }: Translating): void {
-  const value = section(config, 'iptables').localhostNodePorts;
+  const value = sectionOf(config, 'iptables').localhostNodePorts;
   const path = 'iptables.localhostNodePorts';
   if (from === 'iptables' && value === true) {
     notes.push({
@@ -206,7 +209,7 @@ function translateNodePortAddresses({ config, from, to, options, edits, notes }:
 
 /** Until 1.32 nftables had to be asked for by a gate; since 1.33 the gate is locked to true. */
 function translateFeatureGate({ config, to, notes }: Translating): void {
-  const value = section(config, 'featureGates').NFTablesProxyMode;
+  const value = sectionOf(config, 'featureGates').NFTablesProxyMode;
   const path = 'featureGates.NFTablesProxyMode';
   if (!isSet(value)) return;
   if (to === 'nftables' && value === false) {
@@ -215,11 +218,6 @@ function translateFeatureGate({ config, to, notes }: Translating): void {
     const message = `${show(value)} is a leftover: kube-proxy needs no gate since 1.33 and will not start once the gate is gone`;
     notes.push({ level: 'info', path, message });
   }
-}
-
-function section(config: Config, name: string): Section {
-  const value = Object.hasOwn(config, name) ? config[name] : undefined;
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Section) : {};
 }
 
 function isSet(value: unknown): boolean {

@@ -1,6 +1,7 @@
 // What the connection table of a node tells over time, and how large kube-proxy makes it.
 import { atLeast } from './mode.ts';
 import type { ConntrackSample } from './observation.ts';
+import { type KubeProxyConfiguration, sectionOf } from './proxy-config.ts';
 
 /** Samples kept of a node; at one a second that is two minutes in full, and any longer time more coarsely. */
 const MOST_SAMPLES = 120;
@@ -86,13 +87,13 @@ function difference(before: number | null, now: number | null): number | undefin
  * the cores are not known. Source: pkg/proxy/conntrack/sysctls.go `getConntrackMax`.
  */
 export function configuredSize(
-  config: Readonly<Record<string, unknown>>,
+  config: KubeProxyConfiguration,
   cores: number | null,
   version = USUAL_VERSION,
 ): number | undefined {
-  const section: unknown = config.conntrack;
+  const section = sectionOf(config, 'conntrack');
   const option = (name: keyof typeof DEFAULTS): number => {
-    const value: unknown = typeof section === 'object' && section !== null ? Reflect.get(section, name) : undefined;
+    const { [name]: value } = section;
     return typeof value === 'number' ? value : DEFAULTS[name];
   };
   const maxPerCore = option('maxPerCore');

@@ -5,9 +5,10 @@ import { nodeIn, readyOn, type ServiceFacts, serviceIn } from './inventory.ts';
 import { knowsPods } from './known-pods.ts';
 import type { Vantage } from './observation.ts';
 import { addressOfTarget, kindOfTarget, LOOPBACK, type ProbeKind, serviceOfTarget } from './probe-kind.ts';
+import { textsOf } from './proxy-config.ts';
 
 /** What of a look decides it. */
-export type Wishes = Pick<Look, 'inventory' | 'playbook'>;
+export type Wishes = Pick<Look, 'inventory' | 'playbook' | 'proxyConfig'>;
 
 interface Change {
   readonly look: Wishes;
@@ -42,7 +43,7 @@ const DIFFERENCES: readonly Difference[] = [
     (kind === 'node-port' || isOutside(kind)) &&
     service?.externalTrafficPolicy === 'Local' &&
     !isLocal(service, node) &&
-    !knowsPods(look.inventory.proxy.configMap?.text, address.includes(':') ? 'IPv6' : 'IPv4')
+    !knowsPods(look.proxyConfig, address.includes(':') ? 'IPv6' : 'IPv4')
       ? `ipvs led pods to the endpoints of other nodes in spite of externalTrafficPolicy: Local; ${node.to} drops them, since kube-proxy has no clusterCIDR by which to know pods`
       : undefined,
   ({ kind, node, service }) =>
@@ -76,7 +77,7 @@ export function byDesign(look: Wishes, node: NodeInFlip, vantage: Vantage, id: s
 export function isUnserved(look: Wishes, node: NodeInFlip, id: string): boolean {
   const kind = kindOfTarget(id);
   if (kind === 'node-port' && !primaryAddresses(look, node).has(addressOfTarget(id))) return true;
-  if (kind === 'health-check' && setsNodePortAddresses(look.inventory.proxy.configMap?.text ?? '')) return true;
+  if (kind === 'health-check' && setsNodePortAddresses(look)) return true;
   const service = serviceIn(look.inventory, serviceOfTarget(id));
   if (!service) return false;
   const none = Object.values(service.readyByNode).every(n => n === 0);
@@ -90,16 +91,12 @@ export function isReopened(id: string, { inARow }: { readonly inARow: number }):
 }
 
 /** Whether NodePorts answer on the addresses on which they answered, whatever the mode's default is. */
-export function keepsNodePorts({ playbook, inventory }: Wishes): boolean {
-  return (
-    playbook.options.nodePortAddresses === 'preserve' || setsNodePortAddresses(inventory.proxy.configMap?.text ?? '')
-  );
+export function keepsNodePorts(look: Wishes): boolean {
+  return look.playbook.options.nodePortAddresses === 'preserve' || setsNodePortAddresses(look);
 }
 
-/** Whether the configuration's text gives nodePortAddresses a value; a list may stand on the lines below. */
-function setsNodePortAddresses(config: string): boolean {
-  const [, value = '', below = ''] = /^nodePortAddresses:[ \t]*([^\n#]*)[^\n]*\n?([ \t]*-?)/m.exec(config) ?? [];
-  return below.trim() === '-' || !['', '[]', 'null', '~'].includes(value.trim());
+function setsNodePortAddresses({ proxyConfig }: Wishes): boolean {
+  return textsOf(proxyConfig?.nodePortAddresses).length > 0;
 }
 
 /** The first address of each family, as kube-proxy takes them from the node object. */

@@ -1,6 +1,7 @@
 // Where a kube-proxy answers: its metrics, which also tell its mode, and its health.
 import { MAIN_PORTS, WARM_PORTS } from './names.ts';
 import { LOOPBACK } from './probe-kind.ts';
+import { type KubeProxyConfiguration, textOf } from './proxy-config.ts';
 import { hostPort } from './service-port.ts';
 
 export interface HostPort {
@@ -27,8 +28,8 @@ const WILDCARDS: readonly string[] = ['0.0.0.0', '::'];
  * Where the kube-proxy of a parsed KubeProxyConfiguration is bound, with its own defaults: an empty field follows the family of
  * `bindAddress`. Source: kube-proxy 1.36 `SetDefaults_KubeProxyConfiguration`. Metrics cannot be switched off: it refuses to start.
  */
-export function boundAddresses(config: Readonly<Record<string, unknown>>): ProxyAddresses {
-  const isIPv6 = text(config.bindAddress).includes(':');
+export function boundAddresses(config: KubeProxyConfiguration): ProxyAddresses {
+  const isIPv6 = textOf(config.bindAddress).includes(':');
   return {
     metrics: read(config.metricsBindAddress, { address: isIPv6 ? '::1' : LOOPBACK, port: MAIN_PORTS.metrics }),
     healthz: read(config.healthzBindAddress, { address: isIPv6 ? '::' : '0.0.0.0', port: MAIN_PORTS.healthz }),
@@ -36,7 +37,7 @@ export function boundAddresses(config: Readonly<Record<string, unknown>>): Proxy
 }
 
 /** Where it can be asked. Go listens for both families on either wildcard, so that IPv4's loopback reaches it, IPv6 or not. */
-export function proxyAddresses(config: Readonly<Record<string, unknown>>): ProxyAddresses {
+export function proxyAddresses(config: KubeProxyConfiguration): ProxyAddresses {
   const { metrics, healthz } = boundAddresses(config);
   return { metrics: reachable(metrics), healthz: reachable(healthz) };
 }
@@ -63,11 +64,7 @@ function reachable({ address, port }: HostPort): HostPort {
 
 /** An address alone has the default port. kube-proxy does not start with anything else. */
 function read(value: unknown, unless: HostPort): HostPort {
-  const given = text(value);
+  const given = textOf(value);
   if (given === '') return unless;
   return readHostPort(given) ?? { address: given, port: unless.port };
-}
-
-function text(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

@@ -1,3 +1,5 @@
+import { type KubeProxyConfiguration, sectionOf, textsOf } from './proxy-config.ts';
+
 /** What of a KubeProxyConfiguration decides which rules stand on a node, and how soon. */
 export interface RuleOptions {
   /** Ranges, or `primary`; empty for the mode's default. */
@@ -13,27 +15,19 @@ export interface RuleOptions {
 }
 
 /** Of a configuration as parsed YAML; what is missing or odd is as kube-proxy's defaults. */
-export function ruleOptions(config: Readonly<Record<string, unknown>>): RuleOptions {
-  const periods = ['iptables', 'ipvs', 'nftables'].map(mode => seconds(record(config[mode]).minSyncPeriod));
-  const gates = Object.entries(record(config.featureGates));
+export function ruleOptions(config: KubeProxyConfiguration): RuleOptions {
+  const periods = ['iptables', 'ipvs', 'nftables'].map(mode => seconds(sectionOf(config, mode).minSyncPeriod));
+  const gates = Object.entries(sectionOf(config, 'featureGates'));
   const featureGates = Object.fromEntries(
     gates.filter((gate): gate is [string, boolean] => typeof gate[1] === 'boolean'),
   );
   return {
-    nodePortAddresses: texts(config.nodePortAddresses),
-    excludeCIDRs: texts(record(config.ipvs).excludeCIDRs),
+    nodePortAddresses: textsOf(config.nodePortAddresses),
+    excludeCIDRs: textsOf(sectionOf(config, 'ipvs').excludeCIDRs),
     externalIPs: featureGates.AllowServiceExternalIPs !== false,
     featureGates,
     minSyncSeconds: Math.max(1, ...periods),
   };
-}
-
-function record(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null ? { ...value } : {};
-}
-
-function texts(value: unknown): string[] {
-  return Array.isArray(value) ? value.map(String) : [];
 }
 
 /** A Go duration such as `1m30s` or `500ms`; 0 for what is none. */

@@ -1,5 +1,6 @@
-import { defineGate, type Finding, type Look } from '../core/gate.ts';
+import { defineGate, type Finding } from '../core/gate.ts';
 import { serviceKey } from '../core/inventory.ts';
+import { type KubeProxyConfiguration, sectionOf, textOf } from '../core/proxy-config.ts';
 
 /** A kube-proxy that reaches the API only through its own rules cannot come back once they are gone. */
 export const apiServerAddress = defineGate({
@@ -39,12 +40,8 @@ export const apiServerAddress = defineGate({
 });
 
 /** Without a kubeconfig kube-proxy takes the address that every pod is given: that of the Service default/kubernetes. */
-function isInCluster(config: Look['proxyConfig']): boolean {
-  const connection = config?.clientConnection;
-  if (!config) return false;
-  const path =
-    typeof connection === 'object' && connection !== null ? Reflect.get(connection, 'kubeconfig') : undefined;
-  return path === undefined || path === null || path === '';
+function isInCluster(config: KubeProxyConfiguration | undefined): boolean {
+  return config !== undefined && textOf(sectionOf(config, 'clientConnection').kubeconfig) === '';
 }
 
 function hostOf(server: string): string | undefined {

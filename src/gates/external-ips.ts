@@ -1,6 +1,7 @@
 import { leaves } from '../core/evidence.ts';
 import { defineGate, type Finding } from '../core/gate.ts';
 import { serviceKey } from '../core/inventory.ts';
+import { sectionOf } from '../core/proxy-config.ts';
 import { few } from '../core/words.ts';
 
 /** ipvs puts every Service address on an interface of every node: the node owns it, answers ARP for it, accepts it as its own. */
@@ -15,7 +16,7 @@ export const externalIPs = defineGate({
     );
     return {
       nodes: new Map(nodes),
-      strictARP: /^\s*strictARP:\s*true\b/m.test(look.inventory.proxy.configMap?.text ?? ''),
+      strictARP: sectionOf(look.proxyConfig, 'ipvs').strictARP === true,
       services: look.inventory.services
         .filter(s => s.proxied && s.externalIPs.length + s.loadBalancerIPs.length > 0)
         .map(s => ({

@@ -62,7 +62,6 @@ function warning({ without, hasAddresses }: Concerned, { to }: Look, leaving: 'y
   return `${where} ipvs led pods from its NodePorts to the endpoints of others, and kube-proxy has no clusterCIDR by which to know pods; ${to} drops them`;
 }
 
-function knowsPodsOf({ inventory }: Look, { clusterIPs }: ServiceFacts): boolean {
-  const config = inventory.proxy.configMap?.text;
-  return clusterIPs.every(ip => knowsPods(config, ip.includes(':') ? 'IPv6' : 'IPv4'));
+function knowsPodsOf({ proxyConfig }: Look, { clusterIPs }: ServiceFacts): boolean {
+  return clusterIPs.every(ip => knowsPods(proxyConfig, ip.includes(':') ? 'IPv6' : 'IPv4'));
 }

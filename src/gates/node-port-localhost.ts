@@ -1,6 +1,7 @@
 import { leaves, unknownMode } from '../core/evidence.ts';
 import { defineGate } from '../core/gate.ts';
 import { serviceKey } from '../core/inventory.ts';
+import { sectionOf } from '../core/proxy-config.ts';
 import { count, few } from '../core/words.ts';
 
 /** Only iptables serves NodePorts on 127.0.0.1. Who uses it shows in a metric of each kube-proxy and nowhere in the API. */
@@ -10,7 +11,7 @@ export const nodePortLocalhost = defineGate({
   hint: 'kubeproxy_iptables_localhost_nodeports_accepted_packets_total above 0 on a node means that somebody does',
   moments: ['preflight'],
   observe(look) {
-    const off = /^\s*localhostNodePorts:\s*false\b/m.test(look.inventory.proxy.configMap?.text ?? '');
+    const off = sectionOf(look.proxyConfig, 'iptables').localhostNodePorts === false;
     const services = look.inventory.services.filter(s => s.proxied && s.ports.some(p => p.nodePort !== undefined));
     return { off, services: services.map(serviceKey) };
   },

@@ -234,6 +234,9 @@ function finish(flip: Flip, times: Times): void {
     mode: node.to,
     seconds,
     proxySeconds: times.proxy,
-    ...flipTally({ inventory: engine.inventory, playbook: engine.run.plan.playbook }, seen),
+    ...flipTally(
+      { inventory: engine.inventory, playbook: engine.run.plan.playbook, proxyConfig: engine.proxyConfig },
+      seen,
+    ),
   });
 }

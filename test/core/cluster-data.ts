@@ -87,7 +87,7 @@ export function makeInventory(nodes: NodeFacts[], services: readonly ServiceFact
         name: 'kube-proxy',
         uid: 'cm-1',
         key: 'config.conf',
-        text: 'kind: KubeProxyConfiguration\nnodePortAddresses: null\nmode: iptables\n',
+        text: 'kind: KubeProxyConfiguration\nclientConnection:\n  kubeconfig: /k.conf\nnodePortAddresses: null\nmode: iptables\n',
         hash: sha256('config'),
         apiServer: 'https://10.0.0.1:6443',
       },

@@ -2,6 +2,7 @@ import type { Look } from '../../src/core/gate.ts';
 import type { Inventory, NodeFacts, ServiceFacts } from '../../src/core/inventory.ts';
 import type { Mode } from '../../src/core/mode.ts';
 import { Playbook } from '../../src/core/playbook.ts';
+import { mappingIn } from '../../src/drivers/config-text.ts';
 import { apiServerAddress } from '../../src/gates/api-server-address.ts';
 import { externalIPs } from '../../src/gates/external-ips.ts';
 import { externalTrafficPolicy } from '../../src/gates/external-traffic-policy.ts';
@@ -15,7 +16,7 @@ import { inventory, look, nodeFacts, service } from './looks.ts';
 import { table } from './table.ts';
 
 const at = (over: Partial<Inventory> = {}, to: Mode = 'nftables'): Look =>
-  look('preflight', { to, inventory: inventory(over) });
+  withConfig(look('preflight', { to, inventory: inventory(over) }));
 /** One Service, on nodes in `from`. */
 const svc = (over: Partial<ServiceFacts>, to: Mode = 'nftables', from: NodeFacts['mode'] = 'iptables') =>
   at(
@@ -35,6 +36,11 @@ const server = (apiServer: string, over: Partial<Inventory> = {}) =>
       configMap: { namespace: 'kube-system', name: 'kube-proxy', uid: 'c', key: 'k', hash: 'h', text: '', apiServer },
     }),
   });
+/** As commands parse what stands in the ConfigMap. */
+function withConfig(l: Look): Look {
+  const proxyConfig = mappingIn(l.inventory.proxy.configMap?.text ?? '');
+  return proxyConfig ? { ...l, proxyConfig } : l;
+}
 const withPlaybook = (l: Look, playbook: unknown): Look => ({ ...l, playbook: Playbook.parse(playbook) });
 
 const port = { ports: [{ name: '', port: 80, protocol: 'TCP' as const, nodePort: 30080 }], type: 'NodePort' as const };
@@ -64,6 +70,17 @@ table(nodePortAddresses, [
     'fail',
     /primary/,
   ],
+  [
+    'the configuration sets a list in JSON',
+    noKeep(at({ ...more, proxy: config('{"nodePortAddresses": ["0.0.0.0/0"]}') })),
+    'pass',
+  ],
+  [
+    'the configuration sets an empty list, over two lines',
+    noKeep(at({ ...more, proxy: config('nodePortAddresses: [\n]\n') })),
+    'fail',
+    /primary/,
+  ],
   ['to iptables nothing is lost', noKeep(svc(port, 'iptables', 'ipvs')), 'pass'],
   ['modes not known', noKeep(svc(port, 'nftables', 'unknown')), 'inconclusive', /2 of the nodes is not known/],
 ]);
@@ -75,6 +92,17 @@ table(nodePortLocalhost, [
     'it was off',
     at({ services: [service('shop/web', port)], proxy: config('iptables:\n  localhostNodePorts: false\n') }),
     'pass',
+  ],
+  [
+    'it was off, in flow style',
+    at({ services: [service('shop/web', port)], proxy: config('iptables: { "localhostNodePorts": false }\n') }),
+    'pass',
+  ],
+  [
+    'an option of the same name elsewhere does not count',
+    at({ services: [service('shop/web', port)], proxy: config('other:\n  localhostNodePorts: false\n') }),
+    'pass',
+    /warning/,
   ],
   ['modes not known', svc(port, 'nftables', 'unknown'), 'inconclusive', /not known/],
 ]);
@@ -97,10 +125,9 @@ table(internalTrafficPolicy, [
 const lb = { ...port, type: 'LoadBalancer' as const, loadBalancerIPs: ['192.0.2.1'] };
 const eTP = { ...lb, externalTrafficPolicy: 'Local' as const };
 const eTPNodePort = { ...port, externalTrafficPolicy: 'Local' as const };
-const knownPods = (l: Look): Look => ({
-  ...l,
-  inventory: { ...l.inventory, proxy: config('clusterCIDR: 10.244.0.0/16\n') },
-});
+const podsOf = (l: Look, text: string): Look =>
+  withConfig({ ...l, inventory: { ...l.inventory, proxy: config(text) } });
+const knownPods = (l: Look): Look => podsOf(l, 'clusterCIDR: 10.244.0.0/16\n');
 table(externalTrafficPolicy, [
   ['to ipvs', svc(eTP, 'ipvs'), 'fail', /shop\/web .*does not answer clients on nodes without a local endpoint \(n2\)/],
   ['from ipvs', svc(eTP, 'iptables', 'ipvs'), 'pass', /warning .*iptables drops it/],
@@ -121,6 +148,11 @@ table(externalTrafficPolicy, [
     /iptables drops them$/,
   ],
   ['NodePorts from ipvs, pods known', knownPods(svc(eTPNodePort, 'nftables', 'ipvs')), 'pass'],
+  [
+    'NodePorts from ipvs, pods known by a configuration in JSON',
+    podsOf(svc(eTPNodePort, 'nftables', 'ipvs'), '{"clusterCIDR": "10.244.0.0/16"}'),
+    'pass',
+  ],
   ['NodePorts, iptables to nftables', svc(eTPNodePort), 'pass'],
   [
     'NodePorts, an endpoint on each node',
@@ -156,6 +188,17 @@ table(externalIPs, [
     'to ipvs with strictARP',
     at({ services: [service('shop/web', lb)], proxy: config('ipvs:\n  strictARP: true\n') }, 'ipvs'),
     'pass',
+  ],
+  [
+    'to ipvs with strictARP, in JSON',
+    at({ services: [service('shop/web', lb)], proxy: config('{"ipvs": {"strictARP": true}}') }, 'ipvs'),
+    'pass',
+  ],
+  [
+    'to ipvs with strictARP of something else',
+    at({ services: [service('shop/web', lb)], proxy: config('nftables:\n  strictARP: true\n') }, 'ipvs'),
+    'fail',
+    /every node will answer ARP/,
   ],
   [
     'an address of a node, to ipvs',

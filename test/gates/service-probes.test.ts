@@ -8,6 +8,7 @@ import { addKinds, flipTally } from '../../src/core/probe-tally.ts';
 import { ruleOptions } from '../../src/core/rule-options.ts';
 import { ServiceHistory } from '../../src/core/service-history.ts';
 import type { ServiceTruth } from '../../src/core/service-truth.ts';
+import { parseConfig } from '../../src/drivers/config-text.ts';
 import { serviceProbes } from '../../src/gates/service-probes.ts';
 import { inventory, NOW, seen, service, tally, view } from './looks.ts';
 import { type Row, table } from './table.ts';
@@ -85,9 +86,7 @@ function left(at: Look, text = 'nodePortAddresses: null\nmode: iptables\n'): Loo
 }
 
 function withConfig(at: Look, text: string): Look {
-  const { proxy } = at.inventory;
-  const configMap = proxy.configMap && { ...proxy.configMap, text };
-  return { ...at, inventory: { ...at.inventory, proxy: { ...proxy, ...(configMap ? { configMap } : {}) } } };
+  return { ...at, proxyConfig: parseConfig(text) };
 }
 
 describe('service-probes', () => {
