@@ -1,7 +1,8 @@
 // What `status` reads of a cluster besides its inventory: a few lists and named objects, nothing of which is secret.
 import type { Cluster, KubeObject } from '../core/cluster.ts';
+import { configuredMode } from '../core/configured-mode.ts';
 import type { Inventory } from '../core/inventory.ts';
-import { configuredMode, MODES, type Mode } from '../core/mode.ts';
+import { MODES, type Mode } from '../core/mode.ts';
 import { LABEL_MODE, LABEL_PART, NAMESPACE, PARTS, SHADOW_NAME } from '../core/names.ts';
 import type { Original } from '../core/original.ts';
 import { type NodeState, nodeState, type RunRecord } from '../core/run-state.ts';
@@ -69,7 +70,7 @@ async function besideProxy(
   if (!daemonSet || !configMap) return { objects, configModes };
   const { namespace } = daemonSet;
   const read = (name: string, text: string) => {
-    const mode = modeOf(text);
+    const mode = modeOf(text, daemonSet.image);
     if (mode) configModes.set(name, mode);
   };
   read(configMap.name, configMap.text);
@@ -88,9 +89,9 @@ async function besideProxy(
 }
 
 /** A configuration that cannot be read says nothing. */
-function modeOf(text: string): Mode | undefined {
+function modeOf(text: string, image: string): Mode | undefined {
   try {
-    return configuredMode(parseConfig(text));
+    return configuredMode(parseConfig(text), image);
   } catch {
     return undefined;
   }

@@ -9,7 +9,7 @@ export type EffectiveMode = Mode | 'none' | 'unknown';
 export interface ModeNeeds {
   readonly kubernetes: readonly [number, number];
   readonly kernel: readonly [number, number];
-  /** The first Kubernetes minor in which a default build no longer starts in this mode. */
+  /** The first Kubernetes minor whose kube-proxy no longer starts in this mode unless a feature gate says so. */
   readonly goneIn?: readonly [number, number];
 }
 
@@ -28,12 +28,6 @@ export function isMode(text: string): text is Mode {
 export function modeInLog(head: string): Mode | undefined {
   const [, mode = ''] = /Using (iptables|ipvs|nftables) Proxier/.exec(head) ?? [];
   return isMode(mode) ? mode : undefined;
-}
-
-/** The mode that a parsed KubeProxyConfiguration asks for. Empty means iptables until Kubernetes 1.39. */
-export function configuredMode({ mode }: Readonly<Record<string, unknown>>): Mode | undefined {
-  if (mode === undefined || mode === null || mode === '') return 'iptables';
-  return typeof mode === 'string' && isMode(mode) ? mode : undefined;
 }
 
 /** kube-proxy says its mode in its first lines; so many bytes hold them. */

@@ -1,12 +1,12 @@
 // Which nodes cannot be brought back to what they are now, as far as an inventory tells. What only a node itself knows, such as
 // a kernel module that would not load any more, is found by rehearsing.
+import { configuredMode, ipvsGate, isRetired } from './configured-mode.ts';
 import { imageVersion } from './image-version.ts';
 import type { Inventory, NodeFacts } from './inventory.ts';
-import { atLeast, configuredMode, MODE_NEEDS, type Mode } from './mode.ts';
+import type { Mode } from './mode.ts';
+import type { KubeProxyConfiguration } from './proxy-config.ts';
 
 const ENTERPRISE_10 = /(Red Hat Enterprise Linux|AlmaLinux|Rocky Linux|CentOS Stream|Oracle Linux)\D*10(\.\d+)?\b/;
-/** From here on no feature gate brings mode ipvs back: KEP-5495. */
-const IPVS_REMOVED = [1, 43] as const;
 
 /** Whether the operating system comes without the kernel modules that iptables and ipvs need. */
 export function lacksIptables(osImage: string): boolean {
@@ -16,7 +16,7 @@ export function lacksIptables(osImage: string): boolean {
 export interface WayBackFacts {
   readonly proxy: Pick<Inventory['proxy'], 'daemonSet'>;
   /** The shared KubeProxyConfiguration, parsed; absent where nobody read it. */
-  readonly config?: Readonly<Record<string, unknown>> | undefined;
+  readonly config?: KubeProxyConfiguration | undefined;
 }
 
 /** Why a node that leaves mode `from` cannot be as it was again; undefined where nothing says so. Names are untrusted text. */
@@ -38,23 +38,16 @@ function systemLacks({ osImage }: NodeFacts, from: Mode): string | undefined {
 
 /** It runs, and another start of it in the same mode would fail. */
 function doesNotStart(from: Mode, { proxy, config }: WayBackFacts): string | undefined {
-  const { goneIn } = MODE_NEEDS[from];
-  const gate = gateOf(config, 'KubeProxyIPVS');
-  if (from === 'ipvs' && gate === false) return 'the configuration switches mode ipvs off (feature gate KubeProxyIPVS)';
+  if (from === 'ipvs' && ipvsGate(config) === false)
+    return 'the configuration switches mode ipvs off (feature gate KubeProxyIPVS)';
   const version = imageVersion(proxy.daemonSet?.image ?? '');
-  if (!goneIn || !version || !atLeast(version, goneIn)) return undefined;
-  if (gate === true && !atLeast(version, IPVS_REMOVED)) return undefined;
+  if (!version || !isRetired(from, version, config)) return undefined;
   return `kube-proxy ${version.join('.')}, which the DaemonSet has, does not start in mode ${from} any more`;
 }
 
-function gateOf(config: WayBackFacts['config'], name: string): unknown {
-  const gates = config?.featureGates;
-  return typeof gates === 'object' && gates !== null ? Reflect.get(gates, name) : undefined;
-}
-
 /** A rollback gives the node back to the original DaemonSet, whose configuration is not ours to change. */
-function startsInAnother(from: Mode, { config }: WayBackFacts): string | undefined {
-  const next = config && configuredMode(config);
+function startsInAnother(from: Mode, { proxy, config }: WayBackFacts): string | undefined {
+  const next = config && configuredMode(config, proxy.daemonSet?.image);
   if (next === undefined || next === from) return undefined;
   return `kube-proxy's configuration says ${next}, so what is given back starts in ${next} and not in ${from}`;
 }

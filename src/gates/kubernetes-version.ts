@@ -1,7 +1,8 @@
+import { isRetired } from '../core/configured-mode.ts';
 import { nodesInScope } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look } from '../core/gate.ts';
 import { imageVersion } from '../core/image-version.ts';
-import { atLeast, MODE_NEEDS, type Mode, majorMinor } from '../core/mode.ts';
+import { atLeast, MODE_NEEDS, majorMinor } from '../core/mode.ts';
 
 /** Kubernetes 1.35 warns when kube-proxy starts in mode ipvs: KEP-5495. */
 const IPVS_DEPRECATED = [1, 35] as const;
@@ -23,7 +24,7 @@ export const kubernetesVersion = defineGate({
   judge({ server, image, pods }, look) {
     const api = majorMinor(server);
     const findings: Finding[] = api
-      ? ofMode(api, look.to, 'cluster', 'Kubernetes')
+      ? ofMode(api, look, 'cluster', 'Kubernetes')
       : [{ level: 'inconclusive', subject: 'cluster', message: `version '${server}' could not be read` }];
     if (image !== undefined) findings.push(...ofImage(image, api, look));
     for (const pod of pods) {
@@ -41,7 +42,12 @@ export const kubernetesVersion = defineGate({
   },
 });
 
-function ofMode(version: readonly [number, number], mode: Mode, subject: string, what: string): Finding[] {
+function ofMode(
+  version: readonly [number, number],
+  { to: mode, proxyConfig }: Look,
+  subject: string,
+  what: string,
+): Finding[] {
   const needs = MODE_NEEDS[mode];
   const text = `${what} ${version.join('.')}`;
   if (!atLeast(version, needs.kubernetes)) {
@@ -49,12 +55,12 @@ function ofMode(version: readonly [number, number], mode: Mode, subject: string,
       { level: 'error', subject, message: `${text} is older than ${needs.kubernetes.join('.')}, which ${mode} needs` },
     ];
   }
-  if (needs.goneIn && atLeast(version, needs.goneIn)) {
+  if (isRetired(mode, version, proxyConfig)) {
     return [
       {
         level: 'error',
         subject,
-        message: `${text} does not start in mode ${mode} any more (off since ${needs.goneIn.join('.')})`,
+        message: `${text} does not start in mode ${mode} any more (off since ${needs.goneIn?.join('.')})`,
       },
     ];
   }
@@ -72,7 +78,7 @@ function ofImage(image: string, api: readonly [number, number] | undefined, look
   if (!version)
     return [{ level: 'inconclusive', subject, message: `the version of image ${image} cannot be read from its tag` }];
   // A deprecation is said once, of the cluster.
-  const findings = ofMode(version, look.to, subject, 'kube-proxy image').filter(f => f.level === 'error');
+  const findings = ofMode(version, look, subject, 'kube-proxy image').filter(f => f.level === 'error');
   if (api && (version[0] > api[0] || (version[0] === api[0] && version[1] > api[1]))) {
     const message = `kube-proxy image ${version.join('.')} is newer than the API server ${api.join('.')}, which is not supported`;
     findings.push({ level: 'error', subject, message });

@@ -1,8 +1,9 @@
 import type { KubeObject } from '../core/cluster.ts';
+import { configuredMode } from '../core/configured-mode.ts';
 import { nodeInFlip, nodesInScope } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look } from '../core/gate.ts';
 import type { NodeFacts } from '../core/inventory.ts';
-import { configuredMode, isMode, type Mode } from '../core/mode.ts';
+import { isMode, type Mode } from '../core/mode.ts';
 import { modeLabel } from '../core/run-state.ts';
 import { count, few } from '../core/words.ts';
 
@@ -74,7 +75,7 @@ function inCluster(look: Look): { findings: Finding[]; summary: string } {
 
 /** The shared configuration says another mode than serves: the next start of these kube-proxies is a flip with a gap. */
 function latentFlips(nodes: readonly NodeFacts[], look: Look): Finding[] {
-  const next = look.proxyConfig && configuredMode(look.proxyConfig);
+  const next = look.proxyConfig && configuredMode(look.proxyConfig, look.inventory.proxy.daemonSet?.image);
   const others = nodes.filter(n => isMode(n.mode) && next !== undefined && n.mode !== next);
   if (next === undefined || others.length === 0) return [];
   const who = `${count(others.length, 'node serves', 'nodes serve')} in another (${few(others.map(n => n.name))})`;

@@ -41,6 +41,9 @@ it('another mode in the shared configuration is where a rollback would lead', ()
   expect(at('v1.36.3', 'iptables', { mode: 'nftables' })).toBe(why);
   expect(at('v1.36.3', 'iptables', { mode: '' })).toBeUndefined();
   expect(at('v1.36.3', 'ipvs', {})).toContain('starts in iptables');
+  expect(at('v1.39.0', 'iptables', { mode: '' })).toBeUndefined();
+  expect(at('v1.40.0', 'iptables', { mode: '' })).toContain('starts in nftables');
+  expect(at('v1.40.0', 'nftables', {})).toBeUndefined();
 });
 
 it('systems without iptables modules', () => {

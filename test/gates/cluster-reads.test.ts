@@ -1,5 +1,6 @@
 import type { KubeObject } from '../../src/core/cluster.ts';
 import type { Look } from '../../src/core/gate.ts';
+import type { Inventory } from '../../src/core/inventory.ts';
 import type { Mode } from '../../src/core/mode.ts';
 import { mixedMode } from '../../src/gates/mixed-mode.ts';
 import { nodeHealth } from '../../src/gates/node-health.ts';
@@ -42,6 +43,14 @@ const at = (
     ...(moment === 'after-batch' ? {} : { node: inFlip() }),
   });
 
+function ofImage(tag: string): Inventory['proxy'] {
+  const { daemonSet, ...proxy } = inventory().proxy;
+  return {
+    ...proxy,
+    ...(daemonSet ? { daemonSet: { ...daemonSet, image: `registry.k8s.io/kube-proxy:${tag}` } } : {}),
+  };
+}
+
 const pre = (...nodes: ReturnType<typeof nodeFacts>[]) => look('preflight', { inventory: inventory({ nodes }) });
 
 table(mixedMode, [
@@ -53,6 +62,12 @@ table(mixedMode, [
   ],
   ['preflight: the configuration says what serves', look('preflight', { proxyConfig: { mode: 'iptables' } }), 'pass'],
   ['preflight: left to the default', look('preflight', { proxyConfig: { mode: '' } }), 'pass'],
+  [
+    'preflight: left to the default of 1.40',
+    look('preflight', { proxyConfig: { mode: '' }, inventory: inventory({ proxy: ofImage('v1.40.1') }) }),
+    'fail',
+    /^error configuration .*says nftables and 2 nodes serve in another/,
+  ],
   ['one mode', pre(nodeFacts('n1'), nodeFacts('n2')), 'pass'],
   [
     'two modes',

@@ -67,6 +67,18 @@ table(kubernetesVersion, [
     /^warning cluster mode ipvs is deprecated since 1\.35 and off by default from 1\.40$/,
   ],
   ['ipvs is gone', at({ cluster: cluster('v1.40.0') }, 'ipvs'), 'fail', /does not start in mode ipvs/],
+  [
+    'ipvs is gone unless asked for',
+    { ...at({ cluster: cluster('v1.40.0') }, 'ipvs'), proxyConfig: { featureGates: { KubeProxyIPVS: true } } },
+    'pass',
+    /^warning cluster mode ipvs is deprecated/,
+  ],
+  [
+    'ipvs is gone for good',
+    { ...at({ cluster: cluster('v1.43.0') }, 'ipvs'), proxyConfig: { featureGates: { KubeProxyIPVS: true } } },
+    'fail',
+    /does not start in mode ipvs/,
+  ],
   ['server not readable', at({ cluster: cluster('unknown') }), 'inconclusive', /could not be read/],
   [
     'one node has another image',

@@ -78,6 +78,7 @@ export interface PodSpec {
 }
 interface Container {
   name: string;
+  image?: string;
   command?: string[];
   args?: string[];
   env?: { name: string; value?: string }[];
@@ -108,7 +109,7 @@ function ofMode(template: Template, originals: Originals, mode: Mode): Template 
   return template;
 }
 
-function proxyContainer(spec: PodSpec, originals: Originals): Container {
+export function proxyContainer(spec: PodSpec, originals: Originals): Container {
   const named = spec.containers.find(c =>
     [...(c.command ?? []), ...(c.args ?? [])].some(a => a.includes(originals.configPath)),
   );

@@ -1,14 +1,16 @@
 // kube-proxy's own objects. Others may write to them in the middle of a run; what they did is found before a node depends on it.
 import { changedFields } from '../../core/changed-fields.ts';
 import type { KubeObject, PatchOp, Ref } from '../../core/cluster.ts';
+import { configuredMode } from '../../core/configured-mode.ts';
 import type { RunContext } from '../../core/driver.ts';
 import { ApiError, EXIT, ProxyctlError } from '../../core/errors.ts';
-import { configuredMode, type Mode } from '../../core/mode.ts';
+import type { Mode } from '../../core/mode.ts';
 import { ANNOTATION_EPOCH } from '../../core/names.ts';
 import { few } from '../../core/words.ts';
 import { type ConfigEdit, editConfig, mappingIn } from '../config-text.ts';
 import { fenceOf, patchFenced } from '../fenced.ts';
 import { excludedTemplate, includedTemplate, same } from './exclusion.ts';
+import { proxyContainer, templateOf } from './objects.ts';
 import { namespaceOf, POD_SECONDS } from './pods.ts';
 
 export function originalRef(run: RunContext): Ref {
@@ -112,7 +114,9 @@ export async function refuseOtherMode(run: RunContext, node: string, mode: Mode)
   const text = textIn(run, object);
   const config = mappingIn(text ?? '{}');
   if (!config) throw edited(run, object);
-  const says = text === undefined ? undefined : configuredMode(config);
+  const { spec } = templateOf((await run.cluster.get(originalRef(run))) ?? run.originals.daemonSet);
+  const { image } = proxyContainer(spec, run.originals);
+  const says = text === undefined ? undefined : configuredMode(config, image);
   if (says === mode) return;
   const what = `ConfigMap ${ref.namespace}/${ref.name} says mode ${says ?? 'of no name'}, and so ${node} would start in it`;
   throw new ProxyctlError(`${what} instead of ${mode}; undo what changed it, then go on`, EXIT.halted);
