@@ -4,6 +4,7 @@ import type { Look, NodeInFlip } from './gate.ts';
 import { nodeIn, readyOn, type ServiceFacts, serviceIn } from './inventory.ts';
 import { knowsPods } from './known-pods.ts';
 import type { Vantage } from './observation.ts';
+import { boundTo, primaryAddress } from './primary-address.ts';
 import { addressOfTarget, kindOfTarget, LOOPBACK, type ProbeKind, serviceOfTarget } from './probe-kind.ts';
 import { textsOf } from './proxy-config.ts';
 
@@ -30,7 +31,7 @@ const DIFFERENCES: readonly Difference[] = [
     kind === 'node-port' &&
     node.to === 'nftables' &&
     !keepsNodePorts(look) &&
-    !primaryAddresses(look, node).has(address)
+    ![address, undefined].includes(primaryOf(look, node, address))
       ? 'nftables answers NodePorts on the primary address of a node only, since nodePortAddresses is empty'
       : undefined,
   ({ kind, node, service }) =>
@@ -76,7 +77,8 @@ export function byDesign(look: Wishes, node: NodeInFlip, vantage: Vantage, id: s
  */
 export function isUnserved(look: Wishes, node: NodeInFlip, id: string): boolean {
   const kind = kindOfTarget(id);
-  if (kind === 'node-port' && !primaryAddresses(look, node).has(addressOfTarget(id))) return true;
+  const address = addressOfTarget(id);
+  if (kind === 'node-port' && primaryOf(look, node, address) !== address) return true;
   if (kind === 'health-check' && setsNodePortAddresses(look)) return true;
   const service = serviceIn(look.inventory, serviceOfTarget(id));
   if (!service) return false;
@@ -99,12 +101,10 @@ function setsNodePortAddresses({ proxyConfig }: Wishes): boolean {
   return textsOf(proxyConfig?.nodePortAddresses).length > 0;
 }
 
-/** The first address of each family, as kube-proxy takes them from the node object. */
-function primaryAddresses({ inventory }: Wishes, { name }: NodeInFlip): Set<string> {
+/** The node's primary address of the family of `address`. */
+function primaryOf({ inventory, proxyConfig }: Wishes, { name }: NodeInFlip, address: string): string | undefined {
   const facts = nodeIn(inventory, name);
-  const all = [...(facts?.internalIPs ?? []), ...(facts?.externalIPs ?? [])];
-  const firsts = [all.find(a => !a.includes(':')), all.find(a => a.includes(':'))];
-  return new Set(firsts.filter(a => a !== undefined));
+  return facts && primaryAddress(facts, address.includes(':'), boundTo(proxyConfig));
 }
 
 function isLocal(service: ServiceFacts, { name }: NodeInFlip): boolean {

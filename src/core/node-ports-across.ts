@@ -2,6 +2,7 @@
 import { type NodeFacts, nodeIn, readyOn, serviceIn } from './inventory.ts';
 import { inRange } from './ip-ranges.ts';
 import type { ProbeTally } from './node-view.ts';
+import { primaryAddress } from './primary-address.ts';
 import { addressOfTarget, kindOfTarget, serviceOfTarget, targetId } from './probe-kind.ts';
 import type { Across, ProbedNode } from './probes-across.ts';
 import type { RuleOptions } from './rule-options.ts';
@@ -88,8 +89,8 @@ export class NodePortPeers {
 }
 
 /** The address of the node on which every mode answers NodePorts. */
-function promised({ internalIPs }: NodeFacts, isIPv6: boolean, options: RuleOptions): string | undefined {
-  const address = internalIPs.find(ip => ip.includes(':') === isIPv6);
+function promised(facts: NodeFacts, isIPv6: boolean, options: RuleOptions): string | undefined {
+  const address = primaryAddress(facts, isIPv6, options.bound);
   const { nodePortAddresses: ranges } = options;
   const open = ranges.length === 0 || ranges.includes('primary');
   return address !== undefined && (open || ranges.some(range => inRange(address, range))) ? address : undefined;

@@ -1,9 +1,12 @@
+import { boundTo } from './primary-address.ts';
 import { type KubeProxyConfiguration, sectionOf, textsOf } from './proxy-config.ts';
 
 /** What of a KubeProxyConfiguration decides which rules stand on a node, and how soon. */
 export interface RuleOptions {
   /** Ranges, or `primary`; empty for the mode's default. */
   readonly nodePortAddresses: readonly string[];
+  /** The one address that kube-proxy is bound to, which it takes for the node's own; empty where it is bound to all. */
+  readonly bound: string;
   /** Virtual servers in these ranges are not kube-proxy's business. */
   readonly excludeCIDRs: readonly string[];
   /** Feature gate AllowServiceExternalIPs. */
@@ -23,6 +26,7 @@ export function ruleOptions(config: KubeProxyConfiguration): RuleOptions {
   );
   return {
     nodePortAddresses: textsOf(config.nodePortAddresses),
+    bound: boundTo(config),
     excludeCIDRs: textsOf(sectionOf(config, 'ipvs').excludeCIDRs),
     externalIPs: featureGates.AllowServiceExternalIPs !== false,
     featureGates,

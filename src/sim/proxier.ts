@@ -166,12 +166,13 @@ export class Proxier {
 
   /** Addresses that accept NodePorts; undefined for every local one. */
   private nodePortIPs(family: Family): readonly string[] | undefined {
-    const { nodePortAddresses } = this.parts.config;
+    const { nodePortAddresses, bound } = this.parts.config;
     const given = nodePortAddresses.length > 0 || this.mode !== 'nftables' ? nodePortAddresses : ['primary'];
     if (given.length === 0 || given.includes(family === 'IPv4' ? '0.0.0.0/0' : '::/0')) return undefined;
     if (family === 'IPv6') return [];
     const { ip, addresses } = this.node;
-    return given.includes('primary') ? [ip] : addresses.filter(own => given.some(cidr => inCIDR(own, cidr)));
+    const primary = bound === '' || bound.includes(':') ? ip : bound;
+    return given.includes('primary') ? [primary] : addresses.filter(own => given.some(cidr => inCIDR(own, cidr)));
   }
 
   private answerMetrics(path: string): { status: number; body: string } {

@@ -15,6 +15,8 @@ export interface ProxyConfig {
   readonly metrics: HostPort;
   readonly healthz: HostPort;
   readonly nodePortAddresses: readonly string[];
+  /** The address that it takes for the node's own; empty for the first of the node object. */
+  readonly bound: string;
   readonly clusterCIDR: string;
   readonly scheduler: string;
   readonly excludeCIDRs: readonly string[];
@@ -38,7 +40,8 @@ export function readConfig({ command, args, files }: ContainerRun): ProxyConfig 
   const ipvs = isRecord(document.ipvs) ? document.ipvs : {};
   const conntrack = isRecord(document.conntrack) ? document.conntrack : {};
   // An empty field follows the family of bindAddress.
-  const isIPv6 = String(document.bindAddress ?? '').includes(':');
+  const bindAddress = String(document.bindAddress ?? '');
+  const isIPv6 = bindAddress.includes(':');
   // Four cores.
   const perCore = 4 * numberOr(conntrack.maxPerCore, 32_768);
   return {
@@ -47,6 +50,7 @@ export function readConfig({ command, args, files }: ContainerRun): ProxyConfig 
     metrics: bound(document.metricsBindAddress, { address: isIPv6 ? '::1' : '127.0.0.1', port: MAIN_PORTS.metrics }),
     healthz: bound(document.healthzBindAddress, { address: isIPv6 ? '::' : '0.0.0.0', port: MAIN_PORTS.healthz }),
     nodePortAddresses: texts(document.nodePortAddresses),
+    bound: ['0.0.0.0', '::'].includes(bindAddress) ? '' : bindAddress,
     clusterCIDR: typeof document.clusterCIDR === 'string' ? document.clusterCIDR : '',
     scheduler: typeof ipvs.scheduler === 'string' && ipvs.scheduler !== '' ? ipvs.scheduler : 'rr',
     excludeCIDRs: texts(ipvs.excludeCIDRs),

@@ -18,7 +18,14 @@ const PLACE: RulePlace = {
   hints: hintUse(),
   mode: 'nftables',
   addresses: ['192.168.0.7'],
-  options: { nodePortAddresses: [], excludeCIDRs: [], externalIPs: true, featureGates: {}, minSyncSeconds: 1 },
+  options: {
+    nodePortAddresses: [],
+    bound: '',
+    excludeCIDRs: [],
+    externalIPs: true,
+    featureGates: {},
+    minSyncSeconds: 1,
+  },
   families: ['IPv4', 'IPv6'],
 };
 

@@ -285,17 +285,21 @@ test('nodes share what does not depend on them, and nothing else', () => {
 test('ruleOptions reads durations and ranges, and takes defaults for the rest', () => {
   expect(ruleOptions({})).toEqual({
     nodePortAddresses: [],
+    bound: '',
     excludeCIDRs: [],
     externalIPs: true,
     featureGates: {},
     minSyncSeconds: 1,
   });
+  for (const bindAddress of ['0.0.0.0', '::', '0:0:0:0:0:0:0:0']) expect(ruleOptions({ bindAddress }).bound).toBe('');
   const config = {
+    bindAddress: 'FD00:0::1',
     featureGates: { PreferSameTrafficDistribution: false, odd: 'x' },
     iptables: { minSyncPeriod: '1m0.5s' },
     ipvs: { excludeCIDRs: ['10.0.0.0/8'], minSyncPeriod: '500ms' },
   };
   expect(ruleOptions(config)).toMatchObject({
+    bound: 'fd00::1',
     excludeCIDRs: ['10.0.0.0/8'],
     featureGates: { PreferSameTrafficDistribution: false },
     minSyncSeconds: 60.5,

@@ -93,6 +93,12 @@ describe('a NodePort that does not answer', () => {
   });
 
   test.each<[string, ProbeTally, World?, ProbeTally?]>([
+    [
+      'on the address that kube-proxy is bound to',
+      ports(bad(3, at('198.51.100.1'))),
+      { options: { bound: '198.51.100.1' } },
+    ],
+    ['in the other family than kube-proxy is bound to', dead, { options: { bound: 'fd00::1' } }],
     ['in the second family', ports(bad(3, at('fd00::1'))), { nodes: ipv6() }],
     ['on an address that the configuration names', dead, { options: { nodePortAddresses: ['192.0.2.0/24'] } }],
     ['on the primary address', dead, { options: { nodePortAddresses: ['primary'] } }],
@@ -114,6 +120,8 @@ describe('a NodePort that does not answer', () => {
     ['once', ports(bad(1, at('192.0.2.1')))],
     ['while its cluster IP does not either', ports({ ...bad(3, at('192.0.2.1')), ...bad(1) })],
     ['on a second address of the node', ports(bad(3, at('198.51.100.1')))],
+    ['on another address than kube-proxy is bound to', dead, { options: { bound: '198.51.100.1' } }],
+    ["of an address that is no node's", dead, { options: { bound: '127.0.0.1' } }],
     ['outside nodePortAddresses', dead, { options: { nodePortAddresses: ['192.0.2.2/32'] } }],
     ['where nodePortAddresses names the other family only', dead, { options: { nodePortAddresses: ['::/0'] } }],
     ['by its policy, without a local endpoint', dead, { facts: policy('Local', { n2: 1 }) }],

@@ -28,7 +28,14 @@ function traced(held: readonly ServiceRule[], over: Partial<TraceFacts> = {}) {
     versions: [version('10.244.0.5'), version('10.244.0.6')],
     choices: [{ node, why: 'asked for' }],
     views: new Map([['n1', view]]),
-    options: { nodePortAddresses: [], excludeCIDRs: [], externalIPs: true, featureGates: {}, minSyncSeconds: 1 },
+    options: {
+      nodePortAddresses: [],
+      bound: '',
+      excludeCIDRs: [],
+      externalIPs: true,
+      featureGates: {},
+      minSyncSeconds: 1,
+    },
     modes: ['iptables', 'nftables'],
     ...over,
   });

@@ -275,6 +275,24 @@ describe('service-probes', () => {
       ],
       ['the primary one, left to the mode', left(of('shop/web:80/TCP@node-port:10.0.0.1', 9)), 'fail', /10\.0\.0\.1/],
       [
+        'the address that kube-proxy is bound to, left to the mode',
+        left(of(second, 9), 'bindAddress: 10.9.9.9\n'),
+        'fail',
+        /10\.9\.9\.9/,
+      ],
+      [
+        'another than kube-proxy is bound to, left to the mode',
+        left(of('shop/web:80/TCP@node-port:10.0.0.1', 9), 'bindAddress: 10.9.9.9\n'),
+        'pass',
+        /by design: nftables/,
+      ],
+      [
+        'any, where kube-proxy is bound to the loopback',
+        left(of(second, 9), 'bindAddress: 127.0.0.1\n'),
+        'fail',
+        /10\.9\.9\.9/,
+      ],
+      [
         'a second address, set by the configuration',
         left(of(second, 9), 'nodePortAddresses:\n- 10.0.0.0/8\nmode: iptables\n'),
         'fail',
