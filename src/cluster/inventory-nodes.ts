@@ -119,6 +119,7 @@ export function nodeFacts(node: KubeObject, pods: PodCounts): Omit<NodeFacts, 'm
     osImage: info.osImage ?? '',
     arch: info.architecture ?? '',
     ...(Number(status.capacity?.cpu) > 0 ? { cpus: Number(status.capacity.cpu) } : {}),
+    ...(Number(status.allocatable?.pods) > 0 ? { maxPods: Number(status.allocatable.pods) } : {}),
     kernel: info.kernelVersion ?? '',
     kubelet: info.kubeletVersion ?? '',
     internalIPs: addresses.filter(a => a.type === 'InternalIP').map(a => a.address),

@@ -45,6 +45,8 @@ export const NodeFacts = z.strictObject({
   arch: z.string(),
   /** Processors, as the node's capacity says. */
   cpus: z.number().optional(),
+  /** Pods that its kubelet takes, as the node's allocatable says. */
+  maxPods: z.number().optional(),
   kernel: z.string(),
   kubelet: z.string(),
   internalIPs: z.array(z.string()),
@@ -57,7 +59,7 @@ export const NodeFacts = z.strictObject({
   /** Value of the label `proxyctl.dev/mode`, when the node bears it. */
   label: z.string().optional(),
   proxyPod: ProxyPod.optional(),
-  /** Running pods by namespace, host-network pods included. */
+  /** Pods that have not ended by namespace, host-network pods included. */
   pods: z.record(z.string(), z.number()),
 });
 export type NodeFacts = z.infer<typeof NodeFacts>;

@@ -24,6 +24,7 @@ import { nodePortLocalhost } from './node-port-localhost.ts';
 import { nodesReady } from './nodes-ready.ts';
 import { ownership } from './ownership.ts';
 import { permissions } from './permissions.ts';
+import { podSlots } from './pod-slots.ts';
 import { prometheus } from './prometheus.ts';
 import { proxyAddress } from './proxy-address.ts';
 import { readyEndpoints } from './ready-endpoints.ts';
@@ -44,6 +45,7 @@ export const GATES: readonly Gate[] = [
   kernelVersion,
   nodeOs,
   nodesReady,
+  podSlots,
   nodeHealth,
   mixedMode,
   wayBack,

@@ -46,6 +46,7 @@ describe('nodes', () => {
       zone: 'z1',
       label: 'nftables',
       loadBalancerTarget: true,
+      maxPods: 110,
       internalIPs: ['10.0.0.1'],
       mode: 'nftables',
       pods: { [SYSTEM]: 1, shop: 2, constructor: 1 },

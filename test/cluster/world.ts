@@ -17,6 +17,7 @@ export function node(name: string, more: Json = {}): Json {
     status: {
       conditions: [{ type: 'Ready', status: more.ready === false ? 'False' : 'True' }],
       addresses: [{ type: 'InternalIP', address: '10.0.0.1' }],
+      allocatable: { pods: '110' },
       nodeInfo: {
         operatingSystem: more.os ?? 'linux',
         kernelVersion: '6.1.0',

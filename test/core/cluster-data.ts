@@ -15,6 +15,7 @@ export function makeNode(name: string, change: Partial<NodeFacts> = {}): NodeFac
     os: 'linux',
     osImage: 'Debian GNU/Linux 12',
     arch: 'amd64',
+    maxPods: 110,
     kernel: '6.1.0-18-amd64',
     kubelet: 'v1.36.3',
     internalIPs: ['10.0.0.1'],

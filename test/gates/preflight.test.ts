@@ -12,6 +12,7 @@ import { nodeOs } from '../../src/gates/node-os.ts';
 import { nodesReady } from '../../src/gates/nodes-ready.ts';
 import { ownership } from '../../src/gates/ownership.ts';
 import { permissions } from '../../src/gates/permissions.ts';
+import { podSlots } from '../../src/gates/pod-slots.ts';
 import { proxyAddress } from '../../src/gates/proxy-address.ts';
 import { wayBack } from '../../src/gates/way-back.ts';
 import { inventory, look, nodeFacts, readOnly } from './looks.ts';
@@ -148,6 +149,33 @@ table(nodesReady, [
     /error node n2 is not Ready/,
   ],
 ]);
+
+const onNode = (pods: Record<string, number>, over: Partial<NodeFacts> = {}, to: Mode = 'nftables') => {
+  const crowded = { ...nodeFacts('n1', { maxPods: 110, pods, ...over }) };
+  return at({ nodes: [crowded, nodeFacts('n2')] }, to);
+};
+table(podSlots, [
+  ['room for all', onNode({ shop: 100, 'kube-system': 7 }), 'pass'],
+  [
+    'room for the watchers alone',
+    onNode({ shop: 100, 'kube-system': 8 }),
+    'fail',
+    /^error node n1 has room for 2 of the 3 pods of its flip \(110 pods at most\): its kubelet refuses watchers \(OutOfpods\)/,
+  ],
+  ['no room', onNode({ shop: 111 }), 'fail', /n1 has room for none of the 3 pods/],
+  ['watchers that stand there already', onNode({ shop: 107, proxyctl: 2 }), 'pass'],
+  ['a node that is not flipped', onNode({ shop: 110 }, { mode: 'nftables' }), 'pass'],
+  [
+    'an inventory that does not tell',
+    at({ nodes: [withoutLimit('n1'), nodeFacts('n2')] }),
+    'inconclusive',
+    /^inconclusive cluster how many pods 1 node takes is not known: n1$/,
+  ],
+]);
+function withoutLimit(name: string): NodeFacts {
+  const { maxPods: _, ...facts } = nodeFacts(name);
+  return facts;
+}
 
 const leaving = (over: Partial<NodeFacts>, proxyConfig: Look['proxyConfig'] = { mode: 'iptables' }) => ({
   ...nodes(over),
