@@ -135,7 +135,7 @@ export async function readIfThere(io: NodeIo, path: string): Promise<string | un
   try {
     return await io.readFile(path);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code !== 'ENOENT') throw error;
-    return undefined;
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
   }
 }
