@@ -4,8 +4,13 @@ import type { NodeIo } from '../core/node-io.ts';
 import type { ServiceRule } from '../core/service-rules.ts';
 import type { Report } from './report.ts';
 
-/** Lines are cut where they would grow beyond it; one rule is never cut. */
-const LINE_LENGTH = 60_000;
+/**
+ * Of a line's changes, so that it stays below the 16 KiB where container runtimes split lines: a log that is read on from some
+ * second may begin behind the split, and kubelets before 1.26 put a timestamp there (kubernetes issue 77603). One rule is never cut.
+ */
+const LINE_LENGTH = 16_000;
+/** Quotes and a comma. */
+const AROUND = 3;
 /** For a reader who lost a line. */
 const WHOLE_EVERY_MS = 300_000;
 
@@ -69,10 +74,11 @@ function cut(changes: readonly Change[]): Change[][] {
   const pieces: Change[][] = [];
   let room = 0;
   for (const change of changes) {
-    room -= change.text.length;
+    const length = change.text.length + AROUND;
+    room -= length;
     if (room < 0) {
       pieces.push([]);
-      room = LINE_LENGTH - change.text.length;
+      room = LINE_LENGTH - length;
     }
     pieces.at(-1)?.push(change);
   }
