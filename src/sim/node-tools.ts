@@ -67,10 +67,11 @@ function nft(kernel: Kernel, args: readonly string[], input: string): Result {
   const [verb, what, family, name] = words;
   if (args.includes('--version') || args.includes('-v')) return done('nftables v1.0.6 (Lester Gooch #5)\n');
   if (verb === 'list' && what === 'tables') {
-    const tables = (['ip', 'ip6'] as const)
-      .filter(f => kernel.nft[f])
-      .map(f => ({ table: { family: f, name: 'kube-proxy', handle: 11 } }));
-    return done(`${JSON.stringify({ nftables: [METAINFO, ...tables] })}\n`);
+    const tables = (['ip', 'ip6'] as const).filter(f => kernel.nft[f]).map(f => ({ family: f, name: 'kube-proxy' }));
+    if (kernel.held) tables.push({ family: 'ip', name: 'proxyctl-adopt' });
+    if (!isJson(args)) return done(tables.map(t => `table ${t.family} ${t.name}\n`).join(''));
+    const objects = tables.map(table => ({ table: { ...table, handle: 11 } }));
+    return done(`${JSON.stringify({ nftables: [METAINFO, ...objects] })}\n`);
   }
   // What is loaded here holds packets back, or lets them go again: nothing else loads a script.
   if (args.includes('-f')) {
@@ -79,6 +80,10 @@ function nft(kernel: Kernel, args: readonly string[], input: string): Result {
   }
   if (what !== 'table' || (family !== 'ip' && family !== 'ip6'))
     return failed('Error: syntax error, unexpected end of file');
+  if (verb === 'delete' && name === 'proxyctl-adopt' && kernel.held) {
+    kernel.held = false;
+    return done();
+  }
   const table = name === 'kube-proxy' ? kernel.nft[family] : undefined;
   const command = `${verb} table ${family} ${name}`;
   if (!table)
@@ -89,9 +94,12 @@ function nft(kernel: Kernel, args: readonly string[], input: string): Result {
     kernel.deleteNft(family);
     return done();
   }
-  if (!args.some(arg => /^-\w*j/.test(arg) || arg === '--json'))
-    return failed('Error: only the JSON form is simulated');
+  if (!isJson(args)) return failed('Error: only the JSON form is simulated');
   return done(renderNft(table));
+}
+
+function isJson(args: readonly string[]): boolean {
+  return args.some(arg => /^-\w*j/.test(arg) || arg === '--json');
 }
 
 function ipset(kernel: Kernel, args: readonly string[], input = ''): Result {

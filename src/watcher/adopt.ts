@@ -72,6 +72,13 @@ export async function canAdopt(io: NodeIo): Promise<boolean> {
   return nft.code === 0 && conntrack.code === 0 && atLeast(version, CONNTRACK_NEEDS);
 }
 
+/** What a sweeper that was killed meanwhile has left: tables that hold nothing back any more. Named as leftovers are. */
+export async function leftTables(io: NodeIo): Promise<string[]> {
+  // Where nft does not work nothing was held back.
+  const { stdout } = await io.run('nft', ['list', 'tables']);
+  return stdout.split('\n').filter(line => line.endsWith(` ${TABLE}`));
+}
+
 /** How many flows were handed over, and what went wrong with others. */
 export interface Adopted {
   readonly flows: number;

@@ -21,8 +21,9 @@ export class Remover {
     this.report = report;
   }
 
-  async nftTables(families: readonly ('ip' | 'ip6')[]): Promise<void> {
-    for (const family of families) await this.run('nft', ['delete', 'table', family, 'kube-proxy']);
+  /** Each as `table ip NAME`. */
+  async tables(names: readonly string[]): Promise<void> {
+    for (const name of names) await this.run('nft', ['delete', ...name.split(' ')]);
   }
 
   /** One transaction for each table of each backend, so that no packet meets half of it. */

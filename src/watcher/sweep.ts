@@ -7,7 +7,7 @@ import type { ProxyAddresses } from '../core/proxy-address.ts';
 import { parseIpVsConnections, type VirtualServer, virtualServerKey } from '../kernel/ipvs.ts';
 import { type Kernel, parseKernel } from '../kernel/kernel.ts';
 import { foldNames, type Leftovers, leftoverNames, leftovers } from '../kernel/leftovers.ts';
-import { adoptAround, canAdopt } from './adopt.ts';
+import { adoptAround, canAdopt, leftTables } from './adopt.ts';
 import { collectKernel, readIfThere } from './collect.ts';
 import { pause } from './pace.ts';
 import { lookAtProxy, proxyMode } from './proxy.ts';
@@ -119,11 +119,12 @@ class Sweeper {
     let names: string[] | undefined;
     for (let tries = 0; tries <= TRIES; tries++) {
       const left = await this.leftovers();
-      names = left && leftoverNames(left);
+      const held = await leftTables(this.io);
+      names = left && [...held, ...leftoverNames(left)];
       for (const name of names ?? []) first.add(name);
       if (names?.length === 0 || tries === TRIES || this.signal.aborted) break;
       if (tries > 0) await pause(this.io, POLL_MS, this.signal);
-      if (left) await this.remove(left);
+      if (left) await this.remove(left, held);
     }
     const remaining = names ?? ['the kernel could not be read'];
     const removed = names === undefined ? [] : [...first].filter(name => !remaining.includes(name));
@@ -132,9 +133,9 @@ class Sweeper {
     return remaining.length === 0;
   }
 
-  private async remove(left: Leftovers): Promise<void> {
+  private async remove(left: Leftovers, held: readonly string[]): Promise<void> {
     const remover = new Remover(this.io, this.report);
-    await remover.nftTables(left.nftFamilies);
+    await remover.tables([...held, ...left.nftFamilies.map(family => `table ${family} kube-proxy`)]);
     await remover.chains(left);
     const { virtualServers: servers } = left;
     const some = servers.length > 0;

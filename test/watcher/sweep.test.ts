@@ -404,6 +404,22 @@ describe('established connections of ipvs', () => {
     expect(fake.of('sweep').find(line => line.phase === 'drained')).toBeDefined();
   });
 
+  it('leave no table behind after a sweeper that was killed while it held them', async () => {
+    const fake = withTools('');
+    let tables = ['table ip kube-proxy', 'table ip proxyctl-adopt', 'table ip6 proxyctl-adopt', 'table ip filter'];
+    fake.programs['nft list tables'] = () => ({ stdout: tables.map(table => `${table}\n`).join('') });
+    for (const family of ['ip', 'ip6'])
+      fake.programs[`nft delete table ${family} proxyctl-adopt`] = () => {
+        tables = tables.filter(table => table !== `table ${family} proxyctl-adopt`);
+        return {};
+      };
+    expect(await swept(fake)).toBe(true);
+    expect(tables).toEqual(['table ip kube-proxy', 'table ip filter']);
+    expect(fake.of('sweep').at(-1)?.removed).toEqual(
+      expect.arrayContaining(['table ip proxyctl-adopt', 'table ip6 proxyctl-adopt']),
+    );
+  });
+
   it('are told of when they could not be handed over, and the sweep goes on', async () => {
     const fake = withTools(flow(4000) + flow(5000).replace('10.96.0.11', '10.96.0.12'));
     fake.programs['conntrack -R /dev/stdin'] = { code: 1, stderr: 'Operation failed: Cannot allocate memory' };
