@@ -7,7 +7,7 @@ import { type PlanInput, planMigration } from './planner.ts';
  * The plan with further batches for nodes that it does not hold and that can be flipped now: those that joined since, or are
  * Ready by now. A node that was made anew takes the place of the one that bore its name. The plan itself when there are neither.
  * Its own batches stay as they are otherwise, so a run under way can go on with it. Services that they expose are not counted
- * again, but for the caps of the new batches.
+ * again.
  */
 export function extendPlan(
   plan: Plan,
@@ -17,7 +17,9 @@ export function extendPlan(
 ): Plan {
   const planned = new Map(plan.batches.flatMap(batch => batch.nodes.map(node => [node.name, node.uid] as const)));
   const isAnew = ({ name, uid }: NodeFacts) => planned.has(name) && planned.get(name) !== uid;
-  const planFor = (isMeant: (node: NodeFacts) => boolean) => planOf(plan, inventory, { hash, proxyConfig, isMeant });
+  // The plan has counted what the machine before exposed, and not what runs on this one.
+  const counted = { ...inventory, nodes: inventory.nodes.map(node => (isAnew(node) ? { ...node, pods: {} } : node)) };
+  const planFor = (isMeant: (node: NodeFacts) => boolean) => planOf(plan, counted, { hash, proxyConfig, isMeant });
   // Nodes of the plan are on their way already, whatever they serve in now.
   const more = planFor(node => !planned.has(node.name));
   const anew = new Map(
@@ -41,7 +43,7 @@ export function extendPlan(
 
 /** A plan of those that are meant, by the standing plan's own playbook. What serves in an unknown mode waits. */
 function planOf(
-  { to, playbook, driver }: Plan,
+  { to, playbook, driver, batches }: Plan,
   inventory: Inventory,
   given: Pick<PlanInput, 'hash' | 'proxyConfig'> & { isMeant: (node: NodeFacts) => boolean },
 ): Plan {
@@ -49,12 +51,12 @@ function planOf(
   const nodes = inventory.nodes
     .map(node => (isMeant(node) ? node : { ...node, mode: to }))
     .filter(node => node.mode !== 'unknown');
-  const { canary: _canary, ...order } = playbook.order;
   return planMigration({
     inventory: { ...inventory, nodes },
-    // The way back was proven, or is to be, on a node of the plan.
-    playbook: { ...playbook, order, rehearse: 'none' },
+    playbook,
     to,
+    // Their batches come first, with the canary and the way back that it proves.
+    begun: new Set(batches.flatMap(batch => batch.nodes.map(node => node.name))),
     driver,
     madeAt: inventory.takenAt,
     ...rest,

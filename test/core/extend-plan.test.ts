@@ -43,6 +43,17 @@ describe('extendPlan', () => {
     expect(more.id).not.toBe(plan.id);
   });
 
+  it('counts towards their caps only what they expose further', () => {
+    const capped = { ...plan, playbook: { ...plan.playbook, batch: { services: 1, nodes: 5 } } };
+    const late = [makeNode('late', { pods: { shop: 1, pay: 1 } }), makeNode('later', { pods: { shop: 1 } })];
+    const more = extendPlan(capped, makeInventory([a, b, ...late], services), sha256);
+    const added = more.batches.slice(plan.batches.length);
+    expect(added.map(({ services, overCap }) => ({ services, overCap }))).toEqual([
+      { services: ['pay/api'], overCap: false },
+    ]);
+    expect(added[0]?.nodes.map(node => node.why).join()).not.toMatch(/canary|cap/);
+  });
+
   it('takes nodes that were not Ready and are now, and leaves what its own nodes are in alone', () => {
     const now = makeInventory(
       [
