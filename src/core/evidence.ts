@@ -33,12 +33,17 @@ export function inconclusive(node: string, message: string): Finding {
 /** A finding when the watcher at `vantage` has not been heard, or not lately. */
 export function silence(node: NodeInFlip, vantage: Vantage): Finding | undefined {
   const seen = node.view.seenAt[vantage];
-  const trouble = node.view.troubles.at(-1);
-  const because = trouble === undefined ? '' : `; last trouble: ${trouble}`;
+  const because = lastTrouble(node);
   if (seen === undefined) return inconclusive(node.name, `the ${vantage} watcher has not said anything yet${because}`);
   const silent = node.now - seen;
   if (silent <= SILENCE_MS) return undefined;
   return inconclusive(node.name, `the ${vantage} watcher has been silent for ${Math.round(silent / 1000)} s${because}`);
+}
+
+/** What the watchers could not do of late, to stand behind what is missing because of it; empty where nothing is known. */
+export function lastTrouble({ view }: NodeInFlip): string {
+  const trouble = view.troubles.at(-1);
+  return trouble === undefined ? '' : `; last trouble: ${trouble}`;
 }
 
 /** Whether a sample was taken before the kube-proxy in question was asked for. Both are times of the node's clock. */

@@ -1,5 +1,5 @@
 import { compareRules, type RuleFlaw } from '../core/compare-rules.ts';
-import { inconclusive, judgedMode, nodeInFlip, silence, tooOld } from '../core/evidence.ts';
+import { inconclusive, judgedMode, lastTrouble, nodeInFlip, silence, tooOld } from '../core/evidence.ts';
 import { defineGate, type Finding, type Look, type NodeInFlip } from '../core/gate.ts';
 import type { Mode } from '../core/mode.ts';
 import { rulePlace, type Whereabouts, whereaboutsOf } from '../core/rule-place.ts';
@@ -49,7 +49,7 @@ function doubts(
   truth: ServiceTruth | undefined,
 ): Finding | undefined {
   const not = (message: string) => inconclusive(node.name, message);
-  if (!kernel) return not(`the ${mode} rules in the kernel have not been read`);
+  if (!kernel) return not(`the ${mode} rules in the kernel have not been read${lastTrouble(node)}`);
   if (tooOld(kernel, node)) return not('the kernel was not read since kube-proxy was started');
   const age = node.now - readAt(kernel, node);
   if (age > OLD_MS) return not(`the kernel was last read ${Math.round(age / 1000)} s ago`);

@@ -1,4 +1,4 @@
-import { inconclusive, nodeInFlip, silence, tooOld } from '../core/evidence.ts';
+import { inconclusive, lastTrouble, nodeInFlip, silence, tooOld } from '../core/evidence.ts';
 import { defineGate, type Finding } from '../core/gate.ts';
 import { MODES } from '../core/mode.ts';
 import { few } from '../core/words.ts';
@@ -25,7 +25,8 @@ export const residue = defineGate({
       const rules = sample.modes[mode];
       // A flip is between two modes, and no third one stops it; outside runs any may have left something.
       const isDue = mode === left || look.moment === 'verify';
-      if (!rules) return isDue ? [inconclusive(node.name, `the rules of mode ${mode} could not be read`)] : [];
+      const unread = `the rules of mode ${mode} could not be read${lastTrouble(node)}`;
+      if (!rules) return isDue ? [inconclusive(node.name, unread)] : [];
       if (rules.traces.length === 0) return [];
       const message = `${mode} is left behind: ${few(rules.traces, 8)}`;
       return [{ level: 'error', subject: `node ${node.name}`, message }];

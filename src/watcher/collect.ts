@@ -3,6 +3,7 @@ import { MODES, type Mode } from '../core/mode.ts';
 import type { NodeIo } from '../core/node-io.ts';
 import { parseIpVs, ticksPerSecond } from '../kernel/ipvs.ts';
 import { IPTABLES_VARIANTS, type IptablesVariant, type KernelDumps } from '../kernel/kernel.ts';
+import { hiddenIn, PassedOver } from './native-tables.ts';
 
 export interface Collected {
   readonly dumps: KernelDumps;
@@ -102,7 +103,12 @@ export async function collectKernel(io: NodeIo, skip?: Seldom): Promise<Collecte
   const iptables: Partial<Record<IptablesVariant, string>> = {};
   for (const variant of IPTABLES_VARIANTS.filter(v => !skip?.variants.has(v))) {
     const dump = await run(['iptables', 'ipvs'], code => code === MISSING_PROGRAM, `${variant}-save`);
-    if (dump !== undefined) iptables[variant] = dump;
+    if (dump === undefined) continue;
+    iptables[variant] = dump;
+    const passedOver = new PassedOver();
+    passedOver.push(dump);
+    const error = await hiddenIn(io, variant, passedOver.tables);
+    if (error !== undefined) failed.push({ what: `${variant}-save`, error, modes: ['iptables', 'ipvs'] });
   }
   if (iptables['iptables-nft'] === undefined && iptables['iptables-legacy'] === undefined)
     failed.push({ what: 'iptables-save', error: 'no backend can be read', modes: ['iptables', 'ipvs'] });

@@ -37,6 +37,12 @@ describe('residue', () => {
       /iptables could not be read/,
     ],
     [
+      'the old mode was not read, and why',
+      seen({ kernel: kernelSample({ modes: unread }), troubles: ['iptables-nft-save: nat of ip has rules'] }),
+      'inconclusive',
+      /iptables could not be read; last trouble: iptables-nft-save: nat of ip has rules$/,
+    ],
+    [
       'outside runs: a mode was not read',
       seen({ kernel: kernelSample({ modes: unread }) }, { from: 'nftables' }, 'verify'),
       'inconclusive',
