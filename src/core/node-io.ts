@@ -39,8 +39,11 @@ export interface NodeIo {
   httpGet(at: HostPort, path: string, timeoutMs: number): Promise<{ status: number; body: string }>;
   /** A file as text; rejects when it is not there. */
   readFile(path: string): Promise<string>;
-  /** Runs a program without a shell. A missing program gives code 127. */
-  run(program: string, args: readonly string[], input?: string): Promise<ProgramResult>;
+  /**
+   * Runs a program without a shell. A missing program gives code 127. `take`, which must not throw, is given what the program
+   * prints piece by piece, in whole characters; `stdout` is then empty.
+   */
+  run(program: string, args: readonly string[], input?: string, take?: (piece: string) => void): Promise<ProgramResult>;
   /** Starts a program that waits for its input, so that it takes but a moment once there is some. */
   prepare(program: string, args: readonly string[]): Prepared;
   /** Rejects with errors that are this side's own (no free port, no free file). */

@@ -1,4 +1,5 @@
 // iptables-save, of any backend and family. The kernel prints rules in its own order and spelling, so rules are read by option.
+import { Lines, Parser } from './parser.ts';
 
 export interface Rule {
   /** `-j` or `-g`. */
@@ -17,18 +18,13 @@ export type Chains = ReadonlyMap<string, Chain>;
 export type Tables = ReadonlyMap<string, Chains>;
 
 /** All tables of an `iptables-save`; throws on a dump that was cut off or has rules of a chain that it does not name. */
-export function parseIptablesSave(dump: string): Tables {
+export function iptablesSaveParser(): Parser<Tables> {
   const tables = new Map<string, Map<string, Chain>>();
   let chains: Map<string, Chain> | undefined;
-  for (let start = 0, end = 0; start < dump.length; start = end + 1) {
-    end = dump.indexOf('\n', start);
-    if (end < 0) end = dump.length;
-    if (dump.startsWith('-A ', start)) {
-      if (chains) addRule(chains, dump.slice(start + 3, end));
-      continue;
-    }
-    const line = dump.slice(start, end);
-    if (line.startsWith('*')) {
+  const take = (line: string) => {
+    if (line.startsWith('-A ')) {
+      if (chains) addRule(chains, line.slice(3));
+    } else if (line.startsWith('*')) {
       const name = line.slice(1).trim();
       chains = tables.get(name) ?? new Map();
       tables.set(name, chains);
@@ -38,9 +34,11 @@ export function parseIptablesSave(dump: string): Tables {
       const [name = '', policy] = line.slice(1).split(' ');
       chains.set(name, { builtin: policy !== '-', rules: [] });
     }
-  }
-  if (chains) throw new Error('the dump ends in the middle of a table');
-  return tables;
+  };
+  return new Parser(new Lines('the output of iptables-save', take), () => {
+    if (chains) throw new Error('the output of iptables-save ends in the middle of a table');
+    return tables;
+  });
 }
 
 /** `CHAIN rule`. */

@@ -1,20 +1,5 @@
 // A JSON document that is one long list, read item by item: as a whole it would take many times its length in memory.
-
-/** Items of the list that is the value of `name`, in a document `{"name": [item, ...]}`. Throws on anything else. */
-export function* jsonList(text: string, name: string): Generator<unknown> {
-  const start = new RegExp(`^\\s*\\{\\s*"${name}"\\s*:\\s*\\[`).exec(text.slice(0, 1000))?.[0];
-  if (start === undefined) throw new Error(`no "${name}" list at the beginning`);
-  let at = start.length;
-  for (;;) {
-    const end = itemEnd(text, at);
-    const item = text.slice(at, end);
-    const closed = text[end] === ']';
-    if (!closed || item.trim() !== '') yield JSON.parse(item);
-    at = end + 1;
-    if (closed) break;
-  }
-  if (text.slice(at).trim() !== '}') throw new Error(`something stands behind the "${name}" list`);
-}
+import type { Cutter } from './parser.ts';
 
 const QUOTE = 34;
 const COMMA = 44;
@@ -24,24 +9,82 @@ const CLOSE_LIST = 93;
 const OPEN_OBJECT = 123;
 const CLOSE_OBJECT = 125;
 
-/** Where the item that begins at `at` ends: at a comma or the end of the list. */
-function itemEnd(text: string, at: number): number {
-  let depth = 0;
-  for (let index = at; index < text.length; index++) {
-    const code = text.charCodeAt(index);
-    if (code === QUOTE) index = stringEnd(text, index);
-    else if (code === OPEN_LIST || code === OPEN_OBJECT) depth++;
-    else if (depth === 0 && (code === COMMA || code === CLOSE_LIST)) return index;
-    else if (code === CLOSE_LIST || code === CLOSE_OBJECT) depth--;
-  }
-  throw new Error('the list has no end');
-}
+/** The list begins within so many characters. */
+const LONGEST_HEAD = 1000;
 
-function stringEnd(text: string, at: number): number {
-  for (let end = text.indexOf('"', at + 1); end >= 0; end = text.indexOf('"', end + 1)) {
-    let escapes = 0;
-    while (text.charCodeAt(end - 1 - escapes) === BACKSLASH) escapes++;
-    if (escapes % 2 === 0) return end;
+/** Gives away the items of the list that is the value of `name`, in a document `{"name": [item, ...]}`. Throws on anything else. */
+export class JsonList implements Cutter {
+  private readonly name: string;
+  private readonly head: RegExp;
+  private readonly take: (item: unknown) => void;
+  private part: 'head' | 'items' | 'tail' = 'head';
+  /** Of the part, what has come and was not given away. */
+  private rest = '';
+  /** Where in an item the last piece ended. */
+  private depth = 0;
+  private inString = false;
+  private escaped = false;
+
+  constructor(name: string, take: (item: unknown) => void) {
+    this.name = name;
+    this.head = new RegExp(`^\\s*\\{\\s*"${name}"\\s*:\\s*\\[`);
+    this.take = take;
   }
-  throw new Error('the list ends in the middle of a string');
+
+  push(piece: string): void {
+    const behind = this.part === 'items' ? this.takeItems(piece) : piece;
+    this.rest += behind;
+    if (this.part === 'head') this.takeHead();
+  }
+
+  end(): void {
+    if (this.part === 'head') throw this.noList();
+    if (this.part === 'items') throw new Error('the list has no end');
+    if (this.rest.trim() !== '}') throw new Error(`something stands behind the "${this.name}" list`);
+  }
+
+  private noList(): Error {
+    return new Error(`no "${this.name}" list at the beginning`);
+  }
+
+  private takeHead(): void {
+    const head = this.head.exec(this.rest.slice(0, LONGEST_HEAD))?.[0];
+    if (head === undefined && this.rest.length >= LONGEST_HEAD) throw this.noList();
+    if (head === undefined) return;
+    const items = this.rest.slice(head.length);
+    this.rest = '';
+    this.part = 'items';
+    this.push(items);
+  }
+
+  /** Gives back what is behind the last item that is whole. */
+  private takeItems(piece: string): string {
+    let start = 0;
+    let { depth, inString, escaped } = this;
+    for (let index = 0; index < piece.length; index++) {
+      const code = piece.charCodeAt(index);
+      if (inString) {
+        if (escaped) escaped = false;
+        else if (code === BACKSLASH) escaped = true;
+        else if (code === QUOTE) inString = false;
+      } else if (code === QUOTE) inString = true;
+      else if (code === OPEN_LIST || code === OPEN_OBJECT) depth++;
+      else if (depth === 0 && (code === COMMA || code === CLOSE_LIST)) {
+        this.takeItem(this.rest + piece.slice(start, index), code === CLOSE_LIST);
+        this.rest = '';
+        start = index + 1;
+        if (code === CLOSE_LIST) break;
+      } else if (code === CLOSE_LIST || code === CLOSE_OBJECT) depth--;
+    }
+    this.depth = depth;
+    this.inString = inString;
+    this.escaped = escaped;
+    return piece.slice(start);
+  }
+
+  private takeItem(text: string, isLast: boolean): void {
+    if (isLast) this.part = 'tail';
+    // A list may be empty.
+    if (!isLast || text.trim() !== '') this.take(JSON.parse(text));
+  }
 }

@@ -1,28 +1,29 @@
 // A node's kernel as its dumps tell it.
 import type { Mode } from '../core/mode.ts';
 import type { Client, ServicePath } from '../core/service-path.ts';
-import { parseIpsetSave } from './ipset.ts';
-import { parseIptablesSave, type Tables } from './iptables.ts';
+import type { IpSets } from './ipset.ts';
+import type { Tables } from './iptables.ts';
 import { type Backend, iptablesPath } from './iptables-path.ts';
 import { readIptables } from './iptables-rules.ts';
 import { parseAddresses, parseFirewallMarks, parseIpVs, type VirtualServer } from './ipvs.ts';
 import { ipvsPath } from './ipvs-path.ts';
 import { type IpvsParts, readIpvs } from './ipvs-rules.ts';
-import { type NftTable, parseNftTable } from './nftables.ts';
+import type { NftTable } from './nftables.ts';
 import { nftablesPath } from './nftables-path.ts';
 import { readNftables } from './nftables-rules.ts';
-import { isIpvsSet } from './ownership.ts';
+import type { Parser } from './parser.ts';
 import type { ModeReading } from './reading.ts';
 
 /** The programs that hold iptables rules: backend and family. */
 export const IPTABLES_VARIANTS = ['iptables-nft', 'iptables-legacy', 'ip6tables-nft', 'ip6tables-legacy'] as const;
 export type IptablesVariant = (typeof IPTABLES_VARIANTS)[number];
 
+/** Large ones as parsers that programs have filled. */
 export interface KernelDumps {
   /** `nft -j list table ip|ip6 kube-proxy`; absent where there is no such table. */
-  readonly nft: Readonly<Partial<Record<'ip' | 'ip6', string>>>;
+  readonly nft: Readonly<Partial<Record<'ip' | 'ip6', Parser<NftTable>>>>;
   /** `<variant>-save`; absent where the node does not have the program. */
-  readonly iptables: Readonly<Partial<Record<IptablesVariant, string>>>;
+  readonly iptables: Readonly<Partial<Record<IptablesVariant, Parser<Tables>>>>;
   /** `ipset list -n`. */
   readonly ipsets: string;
   /** /proc/net/ip_vs; absent where ip_vs is not loaded. */
@@ -30,7 +31,7 @@ export interface KernelDumps {
   /** `ip -o addr show dev kube-ipvs0`; absent where there is no such device. */
   readonly device?: string;
   /** `ipset save`; only where there is that device. */
-  readonly ipsetMembers?: string;
+  readonly ipsetMembers?: Parser<IpSets>;
   /** Of the kernel's clock; only where a virtual server is persistent. */
   readonly ticksPerSecond?: number;
 }
@@ -55,16 +56,16 @@ export function parseKernel(dumps: KernelDumps): Kernel {
   const tables = new Map<IptablesVariant, Tables>();
   for (const variant of IPTABLES_VARIANTS) {
     const dump = dumps.iptables[variant];
-    if (dump !== undefined) tables.set(variant, parseIptablesSave(dump));
+    if (dump !== undefined) tables.set(variant, dump.end());
   }
   const iptables = [...tables].map(([variant, own]) => ({ family: familyOf(variant), tables: own }));
   const nft = (['ip', 'ip6'] as const).flatMap(family => {
     const dump = dumps.nft[family];
-    return dump === undefined ? [] : [parseNftTable(family, dump)];
+    return dump === undefined ? [] : [dump.end()];
   });
   const servers = parseIpVs(dumps.ipVs ?? '');
   const addresses = dumps.device === undefined ? undefined : parseAddresses(dumps.device);
-  const sets = parseIpsetSave(dumps.ipsetMembers ?? '', isIpvsSet);
+  const sets: IpSets = dumps.ipsetMembers?.end() ?? new Map();
   const ipvs = { servers, addresses, sets, ticksPerSecond: dumps.ticksPerSecond, iptables };
   return {
     readings: {

@@ -1,6 +1,7 @@
 // `nft -j list table ip kube-proxy`. Only JSON is read: the text form prints well-known ports by name.
 import { hostPort } from '../core/service-port.ts';
-import { jsonList } from './json-list.ts';
+import { JsonList } from './json-list.ts';
+import { Parser } from './parser.ts';
 
 export interface NftTable {
   readonly family: 'ip' | 'ip6';
@@ -67,38 +68,60 @@ type Json = { readonly [field: string]: unknown };
 /** Protocols by number, for where /etc/protocols is missing. */
 const PROTOCOLS: Readonly<Record<string, string>> = { '6': 'tcp', '17': 'udp', '132': 'sctp' };
 
+// Hundreds of thousands of sets and rules have none.
+const NO_ELEMENTS: ReadonlySet<string> = new Set();
+const NO_NAMES: readonly string[] = [];
+
 /** Throws on anything that is not what `nft -j list table` prints. */
-export function parseNftTable(family: 'ip' | 'ip6', dump: string): NftTable {
-  const chains = new Map<string, NftChain>();
+export function nftTableParser(family: 'ip' | 'ip6'): Parser<NftTable> {
+  const chains = new Map<string, { -readonly [Key in keyof NftChain]: NftChain[Key] }>();
+  const names = new Map<string, string>();
+  // Rules and chains tell the same long names, hundreds of thousands of times: each is kept once.
+  const once = (name: string): string => {
+    const known = names.get(name);
+    if (known === undefined) names.set(name, name);
+    return known ?? name;
+  };
+  let last: { rules: NftRule[] } | undefined;
   const sets = new Map<string, NftSet>();
   const maps = new Map<string, NftElement[]>();
-  for (const item of jsonList(dump, 'nftables')) {
+  const take = (item: unknown) => {
     const { chain, rule, set, map } = fields(item);
     if (chain !== undefined) {
       const { name, type, hook } = fields(chain);
-      chains.set(text(name), { rules: [], ...(hook === undefined ? {} : { hook: `${text(type)} ${text(hook)}` }) });
+      chains.set(once(text(name)), {
+        rules: [],
+        ...(hook === undefined ? {} : { hook: `${text(type)} ${text(hook)}` }),
+      });
     } else if (rule !== undefined) {
       const { chain: name, expr } = fields(rule);
       const known = chains.get(text(name));
       if (!known) throw new Error(`a rule of the chain ${text(name)}, which is not listed`);
-      known.rules.push(readRule(list(expr)));
+      // An array to which something was added keeps room for more: one for each of so many chains.
+      if (last && last !== known) last.rules = [...last.rules];
+      last = known;
+      known.rules.push(readRule(list(expr), once));
     } else if (set !== undefined) {
       const { name, elem, timeout } = fields(set);
-      sets.set(text(name), {
+      sets.set(once(text(name)), {
         filled: list(elem).length > 0,
-        elements: new Set(typeof timeout === 'number' ? [] : list(elem).map(elementText)),
+        elements: typeof timeout === 'number' ? NO_ELEMENTS : new Set(list(elem).map(elementText)),
         ...(typeof timeout === 'number' ? { timeout } : {}),
       });
     } else if (map !== undefined) {
       const { name, elem } = fields(map);
       maps.set(text(name), list(elem).map(readElement));
     }
-  }
-  return { family, chains, sets, maps };
+  };
+  return new Parser(new JsonList('nftables', take), () => ({ family, chains, sets, maps }));
 }
 
-function readRule(expr: readonly unknown[]): NftRule {
-  const rule: { -readonly [Key in keyof NftRule]: NftRule[Key] } = { conditional: false, targets: [], endpoints: [] };
+function readRule(expr: readonly unknown[], once: (name: string) => string): NftRule {
+  const rule: { -readonly [Key in keyof NftRule]: NftRule[Key] } = {
+    conditional: false,
+    targets: NO_NAMES,
+    endpoints: NO_NAMES,
+  };
   for (const statement of expr) {
     const { match, jump, goto, vmap, dnat, set, drop, reject, mangle } = fields(statement);
     if (match !== undefined) readMatch(rule, fields(match));
@@ -110,6 +133,9 @@ function readRule(expr: readonly unknown[]): NftRule {
     else if (reject !== undefined) rule.verdict = 'reject';
     else if (drop !== undefined) rule.verdict = 'drop';
   }
+  if (rule.targets.length > 0) rule.targets = rule.targets.map(once);
+  if (rule.sourceSet !== undefined) rule.sourceSet = once(rule.sourceSet);
+  if (rule.update !== undefined) rule.update = once(rule.update);
   return rule;
 }
 

@@ -19,9 +19,12 @@ export function nodeIo(run: ContainerRun, world: World): NodeIo {
   const pause = async (ms: number) => {
     if (!(await world.timers.wait(ms, signal))) throw signal.reason;
   };
-  const runProgram: NodeIo['run'] = async (program, args, input) => {
+  const runProgram: NodeIo['run'] = async (program, args, input, take) => {
     await pause(ANSWER_MS);
-    return runTool(kernel, program, args, input, hostNetwork ? world.traffic.ipvsConnections(node.name) : []);
+    const connections = hostNetwork ? world.traffic.ipvsConnections(node.name) : [];
+    const result = runTool(kernel, program, args, input, connections);
+    take?.(result.stdout);
+    return take ? { ...result, stdout: '' } : result;
   };
   return {
     async httpGet(at, path, timeoutMs) {

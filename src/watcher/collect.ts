@@ -1,8 +1,13 @@
 // Reads the kernel's rule sets of every mode, through the node's own tools.
 import { MODES, type Mode } from '../core/mode.ts';
 import type { NodeIo } from '../core/node-io.ts';
+import { ipsetSaveParser } from '../kernel/ipset.ts';
+import { iptablesSaveParser, type Tables } from '../kernel/iptables.ts';
 import { parseIpVs, ticksPerSecond } from '../kernel/ipvs.ts';
 import { IPTABLES_VARIANTS, type IptablesVariant, type KernelDumps } from '../kernel/kernel.ts';
+import { type NftTable, nftTableParser } from '../kernel/nftables.ts';
+import { isIpvsSet } from '../kernel/ownership.ts';
+import type { Parser } from '../kernel/parser.ts';
 import { hiddenIn, PassedOver } from './native-tables.ts';
 
 export interface Collected {
@@ -52,8 +57,9 @@ export class Collector {
     // Sets come with virtual servers, and stay behind when those go.
     this.noIpsets = !ipsets.includes('KUBE-') && device === undefined && !ipVs?.includes(' -> ');
     for (const variant of ['iptables-legacy', 'ip6tables-legacy'] as const) {
-      const dump = collected.dumps.iptables[variant];
-      if (dump?.includes('KUBE-')) this.empty.delete(variant);
+      const tables = collected.dumps.iptables[variant]?.end() ?? new Map();
+      const chains = [...tables.values()].flatMap(own => [...own.keys()]);
+      if (chains.some(name => name.startsWith('KUBE-'))) this.empty.delete(variant);
       else if (collected.dumps.iptables[NFT_TWIN[variant]] !== undefined) this.empty.add(variant);
     }
     return device === undefined ? collected : this.withDetails(collected);
@@ -61,9 +67,10 @@ export class Collector {
 
   /** What only tells what the rules of ipvs mode do: a sweeper does without. */
   private async withDetails({ dumps, failed }: Collected): Promise<Collected> {
-    const members = await this.io.run('ipset', ['save']);
+    const parser = ipsetSaveParser(isIpvsSet);
+    const members = await this.io.run('ipset', ['save'], '', piece => parser.push(piece));
     if (members.code !== 0) return { dumps, failed: [...failed, failure('ipset save', ['ipvs'], members)] };
-    const all = { ...dumps, ipsetMembers: members.stdout };
+    const all = { ...dumps, ipsetMembers: parser };
     if (this.ticksPerSecond === undefined && dumps.ipVs?.includes(' persistent ')) {
       // What /proc/net/ip_vs has in ticks, ipvsadm tells in seconds.
       const saved = await this.io.run('ipvsadm', ['-S', '-n']);
@@ -80,33 +87,40 @@ interface Seldom {
   readonly ipsets: boolean;
 }
 
+type IsAbsent = (code: number, stderr: string) => boolean;
+
 /** One whole look, but for what `skip` names. */
 export async function collectKernel(io: NodeIo, skip?: Seldom): Promise<Collected> {
   const failed: Failure[] = [];
   // One after another: a node that is busy flipping has better uses for its processors.
-  const run = async (modes: readonly Mode[], isAbsent: (code: number, stderr: string) => boolean, command: string) => {
+  const run = async (modes: readonly Mode[], isAbsent: IsAbsent, command: string, take?: (piece: string) => void) => {
     const [program = '', ...args] = command.split(' ');
-    const result = await io.run(program, args);
+    const result = await io.run(program, args, '', take);
     if (result.code === 0) return result.stdout;
     if (!isAbsent(result.code, result.stderr)) failed.push(failure(command, modes, result));
     return undefined;
   };
-  const nft: Partial<Record<'ip' | 'ip6', string>> = {};
+  // What a program has printed that failed is half a dump, and not used.
+  const parse = async <T>(parser: Parser<T>, modes: readonly Mode[], isAbsent: IsAbsent, command: string) =>
+    (await run(modes, isAbsent, command, piece => parser.push(piece))) === undefined ? undefined : parser;
+  const nft: Partial<Record<'ip' | 'ip6', Parser<NftTable>>> = {};
+  const noTable = (_: number, text: string) => text.includes('No such file');
   for (const family of ['ip', 'ip6'] as const) {
-    const dump = await run(
-      ['nftables'],
-      (_, text) => text.includes('No such file'),
-      `nft -j list table ${family} kube-proxy`,
-    );
+    const command = `nft -j list table ${family} kube-proxy`;
+    const dump = await parse(nftTableParser(family), ['nftables'], noTable, command);
     if (dump !== undefined) nft[family] = dump;
   }
-  const iptables: Partial<Record<IptablesVariant, string>> = {};
+  const iptables: Partial<Record<IptablesVariant, Parser<Tables>>> = {};
+  const noProgram = (code: number) => code === MISSING_PROGRAM;
   for (const variant of IPTABLES_VARIANTS.filter(v => !skip?.variants.has(v))) {
-    const dump = await run(['iptables', 'ipvs'], code => code === MISSING_PROGRAM, `${variant}-save`);
-    if (dump === undefined) continue;
-    iptables[variant] = dump;
+    const parser = iptablesSaveParser();
     const passedOver = new PassedOver();
-    passedOver.push(dump);
+    const take = (piece: string) => {
+      parser.push(piece);
+      passedOver.push(piece);
+    };
+    if ((await run(['iptables', 'ipvs'], noProgram, `${variant}-save`, take)) === undefined) continue;
+    iptables[variant] = parser;
     const error = await hiddenIn(io, variant, passedOver.tables);
     if (error !== undefined) failed.push({ what: `${variant}-save`, error, modes: ['iptables', 'ipvs'] });
   }

@@ -65,10 +65,15 @@ function httpGet(
   });
 }
 
-async function run(program: string, args: readonly string[], input = ''): Promise<ProgramResult> {
+async function run(
+  program: string,
+  args: readonly string[],
+  input = '',
+  take?: (piece: string) => void,
+): Promise<ProgramResult> {
   const file = await fileOf(input);
   try {
-    return await resultOf(start(program, args, file.fd), program);
+    return await resultOf(start(program, args, file.fd), program, take);
   } finally {
     await file.close();
   }
@@ -104,20 +109,25 @@ async function fileOf(input: string): Promise<FileHandle> {
   return file;
 }
 
-function resultOf(child: ChildProcess, program: string): Promise<ProgramResult> {
+function resultOf(child: ChildProcess, program: string, take?: (piece: string) => void): Promise<ProgramResult> {
   return new Promise((resolve, reject) => {
-    const stdout: Buffer[] = [];
-    const stderr: Buffer[] = [];
-    child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
-    child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk));
+    let stdout = '';
+    let stderr = '';
+    const keep = (piece: string) => {
+      stdout += piece;
+    };
+    // The next piece is read when this one was taken: who takes slowly slows the program down, and nothing piles up.
+    child.stdout?.setEncoding('utf8').on('data', take ?? keep);
+    child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
+      stderr += piece;
+    });
     child.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') resolve({ code: MISSING_PROGRAM, stdout: '', stderr: `${program}: not found` });
       else reject(error);
     });
     child.on('close', (code, signal) => {
       const killed = signal === null ? '' : `ended by ${signal}`;
-      const text = Buffer.concat(stderr).toString('utf8');
-      resolve({ code: code ?? KILLED, stdout: Buffer.concat(stdout).toString('utf8'), stderr: text || killed });
+      resolve({ code: code ?? KILLED, stdout, stderr: stderr || killed });
     });
   });
 }

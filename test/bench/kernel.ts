@@ -4,7 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type KernelDumps, parseKernel } from '../../src/kernel/kernel.ts';
+import { MODES } from '../../src/core/mode.ts';
+import type { NodeIo } from '../../src/core/node-io.ts';
+import { parseKernel } from '../../src/kernel/kernel.ts';
 import { Kernel } from '../../src/sim/kernel.ts';
 import { programNft } from '../../src/sim/nft.ts';
 import { procFile } from '../../src/sim/node-files.ts';
@@ -13,6 +15,7 @@ import { programIptables } from '../../src/sim/program-iptables.ts';
 import { programIpvs } from '../../src/sim/program-ipvs.ts';
 import { Random } from '../../src/sim/random.ts';
 import type { ServicePort, ServiceView } from '../../src/sim/services.ts';
+import { Collector } from '../../src/watcher/collect.ts';
 import { nodeIo } from '../../src/watcher/io.ts';
 import { Report } from '../../src/watcher/report.ts';
 import { RulesLog } from '../../src/watcher/rules-log.ts';
@@ -20,6 +23,7 @@ import { RulesLog } from '../../src/watcher/rules-log.ts';
 const SERVICES = 10_000;
 const ENDPOINTS = 10;
 const LOOKS = 3;
+const AS_IN_THE_IMAGE = ['--max-semi-space-size=4', '--heap-growing-percent=50'];
 const NODE = { name: 'n0', ip: '192.168.7.2', clusterCIDR: '10.128.0.0/9', nodePortIPs: ['192.168.7.2'] };
 
 const ip = (first: number, n: number) => `10.${first + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
@@ -52,18 +56,25 @@ const view = (affinity: boolean): ServiceView => ({
   ports: Array.from({ length: SERVICES }, (_, n) => servicePort(n, affinity)),
 });
 
-/** Files that make up one look of a mode, by what they are the output of. */
-type Files = Partial<Record<'nft' | 'iptables' | 'ip_vs' | 'device' | 'members', string>>;
+/** What makes up one look of a mode, by the command that prints it or the path of the file. */
+type Files = Readonly<Record<string, string>>;
+
+const NFT = 'nft -j list table ip kube-proxy';
+const IP_VS = '/proc/net/ip_vs';
 
 function nft(affinity: boolean): string {
   const kernel = new Kernel([NODE.ip], new Random(1));
   kernel.setNft('ip', programNft('ip', view(affinity), NODE));
-  return printed(kernel, 'nft -j list table ip kube-proxy');
+  return printed(kernel, NFT)[NFT] ?? '';
 }
 
-function printed(kernel: Kernel, command: string): string {
-  const [program = '', ...args] = command.split(' ');
-  return runTool(kernel, program, args).stdout;
+function printed(kernel: Kernel, ...commands: string[]): Files {
+  return Object.fromEntries(
+    commands.map(command => {
+      const [program = '', ...args] = command.split(' ');
+      return [command, runTool(kernel, program, args).stdout];
+    }),
+  );
 }
 
 function dumps(): Record<string, Files> {
@@ -73,14 +84,12 @@ function dumps(): Record<string, Files> {
   const node = { ...NODE, scheduler: 'rr', excluded: () => false };
   programIpvs(ipvs.ipvs, ipvs.iptables.IPv4, 'IPv4', view(false), node);
   return {
-    nftables: { nft: nft(false) },
-    'nftables, a chain for each endpoint (until 1.35)': { nft: nft(true) },
-    iptables: { iptables: printed(iptables, 'iptables-nft-save') },
+    nftables: { [NFT]: nft(false) },
+    'nftables, a chain for each endpoint (until 1.35)': { [NFT]: nft(true) },
+    iptables: printed(iptables, 'iptables-nft-save'),
     ipvs: {
-      ip_vs: procFile(ipvs, '/proc/net/ip_vs', true, []) ?? '',
-      iptables: printed(ipvs, 'iptables-nft-save'),
-      device: printed(ipvs, 'ip -o addr show dev kube-ipvs0'),
-      members: printed(ipvs, 'ipset save'),
+      [IP_VS]: procFile(ipvs, IP_VS, true, []) ?? '',
+      ...printed(ipvs, 'iptables-nft-save', 'ipset list -n', 'ip -o addr show dev kube-ipvs0', 'ipset save'),
     },
   };
 }
@@ -93,45 +102,57 @@ interface Measured {
   readonly rules: number;
 }
 
-/** In a process of its own, as the watcher does it: a program's output, parsed, and printed as changes. */
+/** A node whose programs print these files, and that has no others. */
+function nodeOf(paths: Files): NodeIo {
+  const real = nodeIo();
+  return {
+    ...real,
+    async run(program, args, input, take) {
+      const path = paths[[program, ...args].join(' ')];
+      if (path === undefined) return { code: 127, stdout: '', stderr: '' };
+      return real.run('cat', [path], input, take);
+    },
+    readFile: path => real.readFile(paths[path] ?? '/none'),
+    print: () => undefined,
+  };
+}
+
+/** In a process of its own. */
 async function measure(what: 'read' | 'peer', paths: Files): Promise<Measured> {
-  const io = { ...nodeIo(), print: () => undefined };
-  const log = new RulesLog(io, new Report(io), 'nftables');
+  const look = what === 'peer' ? () => peer(paths) : reader(nodeOf(paths));
   const times: number[] = [];
   let rules = 0;
-  for (let look = 0; look < LOOKS; look++) {
-    const texts: Files = {};
-    for (const [name, path] of Object.entries(paths)) texts[name as keyof Files] = (await io.run('cat', [path])).stdout;
+  for (let count = 0; count < LOOKS; count++) {
     const began = process.cpuUsage();
-    if (what === 'peer') rules += peer(texts);
-    else {
-      const reading = read(texts);
-      log.print(reading, io.now());
-      rules = reading.size;
-    }
+    rules = await look();
     const { user, system } = process.cpuUsage(began);
     times.push((user + system) / 1000);
   }
   return { ms: Math.min(...times), megabytes: process.resourceUsage().maxRSS / 1024, rules };
 }
 
-function read({ nft, iptables, ip_vs: ipVs, device, members: ipsetMembers }: Files) {
-  const all: KernelDumps = {
-    nft: nft === undefined ? {} : { ip: nft },
-    iptables: iptables === undefined ? {} : { 'iptables-nft': iptables },
-    ipsets: '',
-    ...(ipVs === undefined ? {} : { ipVs }),
-    ...(device === undefined ? {} : { device }),
-    ...(ipsetMembers === undefined ? {} : { ipsetMembers }),
+/** As the watcher does it: what programs print is parsed, and what the rules do is printed as changes. */
+function reader(io: NodeIo): () => Promise<number> {
+  const collector = new Collector(io);
+  const report = new Report(io);
+  const logs = MODES.map(mode => ({ mode, log: new RulesLog(io, report, mode) }));
+  return async () => {
+    const { dumps } = await collector.collect();
+    const { readings } = parseKernel(dumps);
+    for (const { mode, log } of logs) log.print(readings[mode].rules, io.now());
+    return Math.max(...MODES.map(mode => readings[mode].rules.size));
   };
-  const { readings } = parseKernel(all);
-  return Object.values(readings).reduce((most, next) => (next.rules.size > most.rules.size ? next : most)).rules;
 }
 
-/** The least that anybody would do: JSON.parse, or cutting into lines. */
-function peer({ nft, ...others }: Files): number {
-  if (nft !== undefined) return Object.keys(JSON.parse(nft)).length;
-  return Object.values(others).reduce((sum, text) => sum + text.split('\n').length, 0);
+/** The least that anybody would do who reads the same files: JSON.parse, or cutting into lines. */
+async function peer(paths: Files): Promise<number> {
+  const io = nodeIo();
+  let count = 0;
+  for (const [what, path] of Object.entries(paths)) {
+    const text = what === IP_VS ? await io.readFile(path) : (await io.run('cat', [path])).stdout;
+    count += what === NFT ? Object.keys(JSON.parse(text)).length : text.split('\n').length;
+  }
+  return count;
 }
 
 /** The same table in the order in which nft takes it: a verdict map's chains before its elements. */
@@ -177,7 +198,7 @@ function milliseconds(times: string): number {
 }
 
 function run(what: 'read' | 'peer', files: Files): Measured {
-  const args = ['--max-semi-space-size=4', import.meta.filename, what, JSON.stringify(files)];
+  const args = [...AS_IN_THE_IMAGE, import.meta.filename, what, JSON.stringify(files)];
   const { stdout, stderr, status } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(stderr);
   return JSON.parse(stdout);
@@ -186,7 +207,7 @@ function run(what: 'read' | 'peer', files: Files): Measured {
 function report(name: string, paths: Files): void {
   const size = Object.values(paths).reduce((sum, path) => sum + statSync(path).size, 0) / 1e6;
   const [ours, least] = [run('read', paths), run('peer', paths)];
-  const peer = paths.nft === undefined ? 'cut into lines' : 'JSON.parse';
+  const peer = paths[NFT] === undefined ? 'cut into lines' : 'JSON.parse';
   const row = [
     name,
     size.toFixed(1),
@@ -207,18 +228,17 @@ function main(): void {
       '| dump | MB | rules | ms | peak MB | peer: ms, peak MB | ratio |\n| --- | --- | --- | --- | --- | --- | --- |',
     );
     for (const [name, files] of Object.entries(dumps())) {
-      const paths: Files = {};
-      for (const [part, text] of Object.entries(files)) {
-        const path = join(folder, `${name.replace(/\W+/g, '-')}-${part}`);
-        paths[part as keyof Files] = path;
+      const paths = Object.entries(files).map(([what, text]) => {
+        const path = join(folder, `${name} ${what}`.replace(/\W+/g, '-'));
         writeFileSync(path, text);
-      }
-      report(name, paths);
+        return [what, path];
+      });
+      report(name, Object.fromEntries(paths));
     }
     const listed = listing(folder, nft(false));
     if (typeof listed === 'string') console.log(`nft itself was not measured: ${listed}`);
     else {
-      report('nftables, as nft prints it', { nft: listed.path });
+      report('nftables, as nft prints it', { [NFT]: listed.path });
       console.log(`nft itself takes ${listed.ms.toFixed(0)} ms to list that`);
     }
   } finally {

@@ -2,7 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ServiceRule } from '../../src/core/service-rules.ts';
-import type { KernelDumps } from '../../src/kernel/kernel.ts';
+import { ipsetSaveParser } from '../../src/kernel/ipset.ts';
+import { iptablesSaveParser } from '../../src/kernel/iptables.ts';
+import { type IptablesVariant, type Kernel, type KernelDumps, parseKernel } from '../../src/kernel/kernel.ts';
+import { nftTableParser } from '../../src/kernel/nftables.ts';
+import { isIpvsSet } from '../../src/kernel/ownership.ts';
+import type { Parser } from '../../src/kernel/parser.ts';
 
 function dump(name: string): string {
   return readFileSync(join(import.meta.dirname, 'dumps', name), 'utf8');
@@ -79,8 +84,36 @@ create KUBE-SRC-7WSNKQ hash:ip family inet hashsize 1024 maxelem 65536 bucketsiz
 add KUBE-SRC-7WSNKQ 10.244.0.9 timeout 0
 `;
 
-export const EMPTY: KernelDumps = { nft: {}, iptables: {}, ipsets: '' };
-export const IPVS_DUMPS: KernelDumps = {
+/** What programs print, before it is parsed. */
+export type Texts = Omit<KernelDumps, 'nft' | 'iptables' | 'ipsetMembers'> & {
+  readonly nft: Partial<Record<'ip' | 'ip6', string>>;
+  readonly iptables: Partial<Record<IptablesVariant, string>>;
+  readonly ipsetMembers?: string;
+};
+
+/** What a parser makes of a text that comes in pieces of so many characters. */
+export function parsed<T>(parser: Parser<T>, text: string, size = 997): T {
+  return filled(parser, text, size).end();
+}
+
+function filled<T>(parser: Parser<T>, text: string, size = 997): Parser<T> {
+  for (let at = 0; at < text.length; at += size) parser.push(text.slice(at, at + size));
+  return parser;
+}
+
+export function kernelOf({ nft, iptables, ipsetMembers, ...others }: Texts): Kernel {
+  const tables = Object.entries(nft).map(([family, text]) => [family, filled(nftTableParser(family as 'ip'), text)]);
+  const saves = Object.entries(iptables).map(([variant, text]) => [variant, filled(iptablesSaveParser(), text)]);
+  return parseKernel({
+    ...others,
+    nft: Object.fromEntries(tables),
+    iptables: Object.fromEntries(saves),
+    ...(ipsetMembers === undefined ? {} : { ipsetMembers: filled(ipsetSaveParser(isIpvsSet), ipsetMembers) }),
+  });
+}
+
+export const EMPTY: Texts = { nft: {}, iptables: {}, ipsets: '' };
+export const IPVS_DUMPS: Texts = {
   nft: {},
   iptables: {
     'iptables-nft': IPVS_SAVE,

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { ruleDifference } from '../../src/core/rule-difference.ts';
-import { parseIptablesSave, parseOptions } from '../../src/kernel/iptables.ts';
+import { iptablesSaveParser, parseOptions } from '../../src/kernel/iptables.ts';
 import { readIptables } from '../../src/kernel/iptables-rules.ts';
-import { IPTABLES_SAVE, IPVS_SAVE, SEVEN_SERVICES, sortedRules } from './dumps.ts';
+import { IPTABLES_SAVE, IPVS_SAVE, parsed, SEVEN_SERVICES, sortedRules } from './dumps.ts';
 
-const read = (...dumps: string[]) =>
-  readIptables(dumps.map(dump => ({ family: 'ip', tables: parseIptablesSave(dump) })));
+const tablesOf = (dump: string, size?: number) => parsed(iptablesSaveParser(), dump, size);
+const read = (...dumps: string[]) => readIptables(dumps.map(dump => ({ family: 'ip', tables: tablesOf(dump) })));
 const without = (...patterns: RegExp[]) =>
   IPTABLES_SAVE.split('\n')
     .filter(line => !patterns.some(pattern => pattern.test(line)))
@@ -121,9 +121,9 @@ describe('iptables mode', () => {
 -A KUBE-SEP-BBBBBBBBBBBBBBBB -p udp -m udp -j DNAT --to-destination [fd00::5]:53
 COMMIT
 `;
-    const tables = parseIptablesSave(v6);
+    const tables = tablesOf(v6);
     const { rules } = readIptables([
-      { family: 'ip', tables: parseIptablesSave(IPTABLES_SAVE) },
+      { family: 'ip', tables: tablesOf(IPTABLES_SAVE) },
       { family: 'ip6', tables },
     ]);
     expect(rules.size).toBe(SEVEN_SERVICES.length + 2);
@@ -146,31 +146,35 @@ COMMIT
 
 describe('a dump', () => {
   it('that was cut off anywhere is refused, or holds whole tables', () => {
-    const whole = parseIptablesSave(IPTABLES_SAVE);
-    const parsed = (length: number) => {
+    const whole = tablesOf(IPTABLES_SAVE);
+    const cut = (length: number) => {
       try {
-        return parseIptablesSave(IPTABLES_SAVE.slice(0, length));
+        return tablesOf(IPTABLES_SAVE.slice(0, length));
       } catch {
         return undefined;
       }
     };
     let refused = 0;
     for (let length = 0; length <= IPTABLES_SAVE.length; length += 7) {
-      const tables = parsed(length);
+      const tables = cut(length);
       if (!tables) refused++;
       for (const [name, chains] of tables ?? []) expect(chains, `${length}`).toEqual(whole.get(name));
     }
     expect(refused).toBeGreaterThan(1000);
-    expect(() => parseIptablesSave(IPTABLES_SAVE.slice(0, 3000))).toThrow('ends in the middle');
+    expect(() => tablesOf(IPTABLES_SAVE.slice(0, 3000))).toThrow('ends in the middle');
+  });
+
+  it.each([1, 2, 3, 64, 1_000_000])('is the same in pieces of %i characters', size => {
+    expect(tablesOf(IPTABLES_SAVE, size)).toEqual(tablesOf(IPTABLES_SAVE));
   });
 
   it('with rules of a chain that it does not name is refused', () => {
-    expect(() => parseIptablesSave('*nat\n-A KUBE-SERVICES -j RETURN\nCOMMIT\n')).toThrow('KUBE-SERVICES');
+    expect(() => tablesOf('*nat\n-A KUBE-SERVICES -j RETURN\nCOMMIT\n')).toThrow('KUBE-SERVICES');
   });
 });
 
 it('finds a target behind quotes, and none in them', () => {
-  const { rules } = parseIptablesSave(
+  const { rules } = tablesOf(
     '*nat\n:A - [0:0]\n-A A -m comment --comment "x -j NO y" -j YES\n-A A -j LOG --log-prefix "a -j NO"\n-A A -m comment --comment "-j NO"\n-A A -g THERE\nCOMMIT\n',
   )
     .get('nat')

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseIpsetSave } from '../../src/kernel/ipset.ts';
+import { ipsetSaveParser } from '../../src/kernel/ipset.ts';
 import {
   ipVsClients,
   parseAddresses,
@@ -8,11 +8,21 @@ import {
   parseIpVsConnections,
   ticksPerSecond,
 } from '../../src/kernel/ipvs.ts';
-import { type KernelDumps, parseKernel } from '../../src/kernel/kernel.ts';
-import { IP_VS, IP_VS_CONN, IPSET_SAVE, IPVS_DUMPS, IPVS_SAVE, KUBE_IPVS0, sortedRules } from './dumps.ts';
+import {
+  IP_VS,
+  IP_VS_CONN,
+  IPSET_SAVE,
+  IPVS_DUMPS,
+  IPVS_SAVE,
+  KUBE_IPVS0,
+  kernelOf,
+  parsed,
+  sortedRules,
+  type Texts,
+} from './dumps.ts';
 
-const read = (over: Partial<KernelDumps> = {}) => parseKernel({ ...IPVS_DUMPS, ...over }).readings.ipvs;
-const ruleOf = (key: string, over: Partial<KernelDumps> = {}) => read(over).rules.get(key);
+const read = (over: Partial<Texts> = {}) => kernelOf({ ...IPVS_DUMPS, ...over }).readings.ipvs;
+const ruleOf = (key: string, over: Partial<Texts> = {}) => read(over).rules.get(key);
 const server = (place: string, ...destinations: string[]) =>
   `TCP  ${place} rr \n${destinations.map(d => `  -> ${d}      Masq    1      0          0\n`).join('')}`;
 const A = '0AF40005:1F90';
@@ -68,7 +78,7 @@ describe('ipvs mode', () => {
   it('is not there without the device', () => {
     const { device, ...others } = IPVS_DUMPS;
     expect(device).toBeDefined();
-    expect(parseKernel(others).readings.ipvs).toEqual({ present: false, rules: new Map() });
+    expect(kernelOf(others).readings.ipvs).toEqual({ present: false, rules: new Map() });
   });
 
   it('does nothing in a family where no hook leads to its chains', () => {
@@ -183,7 +193,12 @@ describe('dumps of ipvs', () => {
       expect(() => parseIpVs(IP_VS.slice(0, length)), IP_VS.slice(0, length)).toThrow('ends in the middle');
     }
     expect(() => parseIpVs('TCP  0A60000B:50 rr\n')).toThrow('not known');
-    expect(() => parseIpsetSave(IPSET_SAVE.slice(0, -3), () => true)).toThrow('ends in the middle');
+    expect(() =>
+      parsed(
+        ipsetSaveParser(() => true),
+        IPSET_SAVE.slice(0, -3),
+      ),
+    ).toThrow('ends in the middle');
     expect(() => parseAddresses(KUBE_IPVS0.slice(0, -3))).toThrow('ends in the middle');
   });
 

@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type KernelDumps, parseKernel } from '../../src/kernel/kernel.ts';
 import { cleansItself, foldNames, leftoverNames, leftovers, tracesOf } from '../../src/kernel/leftovers.ts';
-import { EMPTY, IPTABLES_SAVE, IPVS_DUMPS, IPVS_SAVE, NFT_JSON } from './dumps.ts';
+import { EMPTY, IPTABLES_SAVE, IPVS_DUMPS, IPVS_SAVE, kernelOf, NFT_JSON, type Texts } from './dumps.ts';
 
-const kernel = (dumps: Partial<KernelDumps>) => parseKernel({ ...EMPTY, ...dumps });
+const kernel = (dumps: Partial<Texts>) => kernelOf({ ...EMPTY, ...dumps });
 const iptables = kernel({ iptables: { 'iptables-nft': IPTABLES_SAVE } });
-const ipvs = parseKernel(IPVS_DUMPS);
+const ipvs = kernelOf(IPVS_DUMPS);
 const SHARED = ['nat/KUBE-SERVICES', 'nat/KUBE-POSTROUTING', 'nat/KUBE-MARK-MASQ', 'filter/KUBE-FORWARD'];
 
 describe('what iptables mode leaves behind', () => {
@@ -70,7 +69,7 @@ describe('what iptables mode leaves behind', () => {
 });
 
 describe('what ipvs mode leaves behind', () => {
-  const nowIptables = parseKernel({
+  const nowIptables = kernelOf({
     ...IPVS_DUMPS,
     iptables: { 'iptables-nft': IPVS_SAVE, 'iptables-legacy': IPTABLES_SAVE },
   });

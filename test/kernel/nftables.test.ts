@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { parseNftTable } from '../../src/kernel/nftables.ts';
+import { nftTableParser } from '../../src/kernel/nftables.ts';
 import { readNftables } from '../../src/kernel/nftables-rules.ts';
-import { NFT_JSON, SEVEN_SERVICES, sortedRules } from './dumps.ts';
+import { NFT_JSON, parsed, SEVEN_SERVICES, sortedRules } from './dumps.ts';
 
 interface Item {
   rule?: { chain: string; expr: Statement[] };
@@ -12,7 +12,7 @@ interface Item {
 // biome-ignore lint/suspicious/noExplicitAny: the shapes are what is tested.
 type Statement = any;
 
-const read = (dump: string, family: 'ip' | 'ip6' = 'ip') => readNftables([parseNftTable(family, dump)]);
+const read = (dump: string, family: 'ip' | 'ip6' = 'ip') => readNftables([parsed(nftTableParser(family), dump)]);
 /** The real table with some of its objects changed or (undefined) taken away. */
 const altered = (change: (item: Item) => Item | undefined) => {
   const { nftables } = JSON.parse(NFT_JSON) as { nftables: Item[] };
@@ -153,16 +153,27 @@ describe('forms of other versions', () => {
 });
 
 describe('a dump', () => {
+  const table = (dump: string, size?: number) => parsed(nftTableParser('ip'), dump, size);
+
   it('that is none, or was cut off anywhere, is refused', () => {
-    expect(() => parseNftTable('ip', '{}')).toThrow('nftables');
-    expect(() => parseNftTable('ip', `${NFT_JSON.trim()}, {}`)).toThrow();
+    expect(() => table('{}')).toThrow('nftables');
+    expect(() => table(`{"other":[],${' '.repeat(2000)}"nftables":[]}`)).toThrow('at the beginning');
+    expect(() => table(`${NFT_JSON.trim()}, {}`)).toThrow();
     const end = NFT_JSON.trimEnd().length;
     for (let length = 0; length < end; length += 13)
-      expect(() => parseNftTable('ip', NFT_JSON.slice(0, length)), `${length}`).toThrow();
-    expect(() => parseNftTable('ip', NFT_JSON.slice(0, end - 1))).toThrow();
+      expect(() => table(NFT_JSON.slice(0, length)), `${length}`).toThrow();
+    expect(() => table(NFT_JSON.slice(0, end - 1))).toThrow();
+  });
+
+  it.each([1, 2, 3, 64, 1_000_000])('is the same in pieces of %i characters', size => {
+    const strange = { chain: { name: 'a "\\" ]},{[ \\\\"', hook: 'z\\' } };
+    const dump = altered(item => item).replace('[', `[ ${JSON.stringify(strange)},\n`);
+    const whole = table(dump);
+    expect([...whole.chains.keys()][0]).toBe(strange.chain.name);
+    expect(table(dump, size)).toEqual(whole);
   });
 
   it('with a rule of a chain that it does not list is refused', () => {
-    expect(() => parseNftTable('ip', '{"nftables": [{"rule": {"chain": "x", "expr": []}}]}')).toThrow('x');
+    expect(() => table('{"nftables": [{"rule": {"chain": "x", "expr": []}}]}')).toThrow('x');
   });
 });

@@ -2,16 +2,16 @@
 import { describe, expect, it } from 'vitest';
 import type { Mode } from '../../src/core/mode.ts';
 import { CLIENTS, type Client } from '../../src/core/service-path.ts';
-import { type KernelDumps, parseKernel, pathOf } from '../../src/kernel/kernel.ts';
-import { EMPTY, IP_VS, IPTABLES_SAVE, IPVS_DUMPS, NFT_JSON, SEVEN_SERVICES } from './dumps.ts';
+import { pathOf } from '../../src/kernel/kernel.ts';
+import { EMPTY, IP_VS, IPTABLES_SAVE, IPVS_DUMPS, kernelOf, NFT_JSON, SEVEN_SERVICES, type Texts } from './dumps.ts';
 
-const DUMPS: Record<Mode, KernelDumps> = {
+const DUMPS: Record<Mode, Texts> = {
   iptables: { ...EMPTY, iptables: { 'iptables-nft': IPTABLES_SAVE } },
   nftables: { ...EMPTY, nft: { ip: NFT_JSON } },
   ipvs: IPVS_DUMPS,
 };
-const way = (mode: Mode, key: string, client: Client, over: Partial<KernelDumps> = {}) =>
-  pathOf(parseKernel({ ...DUMPS[mode], ...over }), mode, key, client);
+const way = (mode: Mode, key: string, client: Client, over: Partial<Texts> = {}) =>
+  pathOf(kernelOf({ ...DUMPS[mode], ...over }), mode, key, client);
 const hops = (...args: Parameters<typeof way>) =>
   way(...args).hops.map(h => `${h.table ? `${h.table} ` : ''}${h.name}`);
 

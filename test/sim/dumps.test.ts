@@ -1,6 +1,5 @@
 // Rule sets as the real tools print them; expected lines are those of a real kube-proxy 1.36.3 for the same Services.
 import { describe, expect, it } from 'vitest';
-import { parseKernel } from '../../src/kernel/kernel.ts';
 import { hash32 } from '../../src/sim/hash32.ts';
 import { Kernel } from '../../src/sim/kernel.ts';
 import { programNft, withoutService } from '../../src/sim/nft.ts';
@@ -10,7 +9,7 @@ import { programIptables } from '../../src/sim/program-iptables.ts';
 import { programIpvs } from '../../src/sim/program-ipvs.ts';
 import { Random } from '../../src/sim/random.ts';
 import type { ServicePort, ServiceView } from '../../src/sim/services.ts';
-import { IPTABLES_SAVE, NFT_JSON, SEVEN_SERVICES, sortedRules } from '../kernel/dumps.ts';
+import { IPTABLES_SAVE, kernelOf, NFT_JSON, SEVEN_SERVICES, sortedRules } from '../kernel/dumps.ts';
 
 const base = {
   service: 'shop/web',
@@ -281,7 +280,7 @@ describe('ipvs', () => {
     const k = kernel();
     const node = { ...NODE, scheduler: 'rr', excluded: () => false };
     programIpvs(k.ipvs, k.iptables.IPv4, 'IPv4', SEVEN, node);
-    const { readings } = parseKernel({
+    const { readings } = kernelOf({
       nft: {},
       iptables: { 'iptables-nft': run(k, 'iptables-nft-save').stdout },
       ipsets: run(k, 'ipset list -n').stdout,

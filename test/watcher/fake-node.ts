@@ -1,5 +1,5 @@
 // A node for watcher tests: files, programs and ports as scripted, and a clock that stands until somebody sleeps.
-import type { Dial, NodeIo, Prepared, Reply } from '../../src/core/node-io.ts';
+import type { Dial, NodeIo, Prepared, ProgramResult, Reply } from '../../src/core/node-io.ts';
 import { type Observation, type Outcome, parseObservation } from '../../src/core/observation.ts';
 import type { HostPort, ProxyAddresses } from '../../src/core/proxy-address.ts';
 import { hostPort } from '../../src/core/service-port.ts';
@@ -9,6 +9,9 @@ export interface Answer {
   stdout?: string;
   stderr?: string;
 }
+
+/** Output comes in pieces of so many characters. */
+const PIECE = 1000;
 
 export class FakeNode implements NodeIo {
   files: Record<string, string> = {};
@@ -40,12 +43,16 @@ export class FakeNode implements NodeIo {
     program: string,
     args: readonly string[],
     input = '',
-  ): Promise<{ code: number; stdout: string; stderr: string }> {
+    take?: (piece: string) => void,
+  ): Promise<ProgramResult> {
     const command = [program, ...args].join(' ');
     this.calls.push({ command, input });
     const script = this.programs[command];
     if (script === undefined) return { code: 127, stdout: '', stderr: `${program}: not found` };
-    return { code: 0, stdout: '', stderr: '', ...(typeof script === 'function' ? script(input) : script) };
+    const result = { code: 0, stdout: '', stderr: '', ...(typeof script === 'function' ? script(input) : script) };
+    if (!take) return result;
+    for (let at = 0; at < result.stdout.length; at += PIECE) take(result.stdout.slice(at, at + PIECE));
+    return { ...result, stdout: '' };
   }
 
   prepare(program: string, args: readonly string[]): Prepared {

@@ -1,4 +1,6 @@
+import { spawnSync } from 'node:child_process';
 import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { HostPort } from '../../src/core/proxy-address.ts';
 import { nodeIo } from '../../src/watcher/io.ts';
@@ -34,6 +36,25 @@ describe('the real node', () => {
     expect(await io.run('wc', ['-l', '/dev/stdin'], input)).toMatchObject({ code: 0, stdout: '100000 /dev/stdin\n' });
     expect(await io.run('cat', [], '')).toMatchObject({ code: 0, stdout: '' });
   });
+
+  it('gives what a program prints piece by piece, and breaks no character', async () => {
+    const pieces: string[] = [];
+    const input = 'a€😀'.repeat(50_000);
+    const result = await io.run('cat', [], input, piece => pieces.push(piece));
+    expect(result).toEqual({ code: 0, stdout: '', stderr: '' });
+    expect(pieces.length).toBeGreaterThan(1);
+    expect(pieces.join('')).toBe(input);
+    expect((await io.run('cat', [], input)).stdout).toBe(input);
+  });
+
+  it('reads a dump in less memory than it is long', () => {
+    const args = ['--max-semi-space-size=4', join(import.meta.dirname, 'large-table.ts')];
+    const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    expect(stderr).toBe('');
+    const { rules, megabytes } = JSON.parse(stdout);
+    expect(rules).toBe(20_000);
+    expect(megabytes).toBeLessThan(40);
+  }, 120_000);
 
   it('starts a program that does nothing before it has its input', async () => {
     const counting = io.prepare('wc', ['-l']);

@@ -179,12 +179,12 @@ describe('the watcher on the host network', () => {
     const fake = node();
     let looks = 0;
     const quick = fake.run.bind(fake);
-    fake.run = async (program, args, input) => {
+    fake.run = async (program, ...others) => {
       if (program === 'iptables-nft-save') {
         looks++;
         await fake.sleep(2000);
       }
-      return quick(program, args, input);
+      return quick(program, ...others);
     };
     await watched(fake, 45_500);
     expect(looks).toBe(3);
@@ -222,12 +222,12 @@ async function looksAtKernel(
   const looks: number[] = [];
   const began = fake.now();
   const quick = fake.run.bind(fake);
-  fake.run = async (program, args, input) => {
+  fake.run = async (program, ...others) => {
     if (program === 'iptables-nft-save') {
       looks.push(fake.now() - began);
       await fake.sleep(3000);
     }
-    return quick(program, args, input);
+    return quick(program, ...others);
   };
   const happened = happenings.map(async ([at, happen]) => {
     await fake.sleep(at);
@@ -257,6 +257,19 @@ describe('what the watcher cannot do', () => {
     await watched(fake, 100);
     expect(fake.of('kernel')).toEqual([]);
     expect(fake.of('trouble')[0]).toMatchObject({ what: 'kernel' });
+  });
+
+  it('goes by what a program says that fails, whatever it printed before', async () => {
+    const fake = node();
+    fake.programs['nft -j list table ip kube-proxy'] = { code: 124, stdout: NFT_JSON.slice(0, 4000) };
+    fake.programs['iptables-nft-save'] = { code: 1, stdout: '*nat\n-A NONE -j X\n', stderr: 'no memory' };
+    await watched(fake, 100);
+    expect(fake.of('trouble').map(({ what, error }) => [what, error])).toEqual([
+      ['nft -j list table ip kube-proxy', 'exit code 124'],
+      ['iptables-nft-save', 'no memory'],
+      ['iptables-save', 'no backend can be read'],
+    ]);
+    expect(fake.of('kernel')[0]?.modes).toEqual({});
   });
 
   it('says so when no iptables can be read at all', async () => {
