@@ -93,7 +93,10 @@ function archive(name: string, layer: Buffer): Buffer {
       architecture,
       os: 'linux',
       rootfs: { type: 'layers', diff_ids: [`sha256:${sha256(layer)}`] },
-      config: { Entrypoint: ['/usr/local/bin/node', '--max-semi-space-size=4', '/watcher.js'], Env: [`PATH=${PATH}`] },
+      config: {
+        Entrypoint: ['/usr/local/bin/node', '--max-semi-space-size=4', '--heap-growing-percent=50', '/watcher.js'],
+        Env: [`PATH=${PATH}`],
+      },
     }),
   );
   const configName = `${sha256(config)}.json`;
