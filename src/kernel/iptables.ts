@@ -10,7 +10,7 @@ export interface Rule {
 
 export interface Chain {
   readonly builtin: boolean;
-  readonly rules: Rule[];
+  readonly rules: readonly Rule[];
 }
 
 export type Chains = ReadonlyMap<string, Chain>;
@@ -19,11 +19,16 @@ export type Tables = ReadonlyMap<string, Chains>;
 
 /** All tables of an `iptables-save`; throws on a dump that was cut off or has rules of a chain that it does not name. */
 export function iptablesSaveParser(): Parser<Tables> {
-  const tables = new Map<string, Map<string, Chain>>();
-  let chains: Map<string, Chain> | undefined;
+  const tables = new Map<string, Map<string, Filling>>();
+  let chains: Map<string, Filling> | undefined;
+  let last: Filling | undefined;
   const take = (line: string) => {
     if (line.startsWith('-A ')) {
-      if (chains) addRule(chains, line.slice(3));
+      if (!chains) return;
+      const chain = addRule(chains, line.slice(3));
+      // An array to which something was added keeps room for more: one for each of so many chains.
+      if (last && last !== chain) last.rules = [...last.rules];
+      last = chain;
     } else if (line.startsWith('*')) {
       const name = line.slice(1).trim();
       chains = tables.get(name) ?? new Map();
@@ -41,8 +46,12 @@ export function iptablesSaveParser(): Parser<Tables> {
   });
 }
 
-/** `CHAIN rule`. */
-function addRule(chains: ReadonlyMap<string, Chain>, line: string): void {
+interface Filling extends Chain {
+  rules: Rule[];
+}
+
+/** `CHAIN rule`. Gives the chain. */
+function addRule(chains: ReadonlyMap<string, Filling>, line: string): Filling {
   const end = line.indexOf(' ');
   const name = end < 0 ? line : line.slice(0, end);
   const text = end < 0 ? '' : line.slice(end + 1);
@@ -50,6 +59,7 @@ function addRule(chains: ReadonlyMap<string, Chain>, line: string): void {
   if (!chain) throw new Error(`a rule of the chain ${name}, which is not in its table`);
   const target = targetOf(text);
   chain.rules.push(target === undefined ? { text } : { target, text });
+  return chain;
 }
 
 /** Hundreds of thousands of rules have their target behind the last quote; the others are read word by word. */
