@@ -3,7 +3,7 @@ import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { Inventory } from '../core/inventory.ts';
 import type { PlannedNode } from '../core/plan.ts';
 import { modeLabel, type RunRecord } from '../core/run-state.ts';
-import { count } from '../core/words.ts';
+import { count, few } from '../core/words.ts';
 import { parseConfig } from '../drivers/config-text.ts';
 import { oneWayLines } from '../report/plan-text.ts';
 import { realClock } from '../run/clock.ts';
@@ -11,6 +11,7 @@ import type { Engine } from '../run/engine.ts';
 import { finalize, refuseOtherModes } from '../run/finalize.ts';
 import { rollback } from '../run/give-back.ts';
 import { holding } from '../run/hold.ts';
+import { isBetween } from '../run/open-nodes.ts';
 import type { Ending } from '../run/phase.ts';
 import { findRecord } from '../run/record.ts';
 import { type CommandIo, confirm } from './io.ts';
@@ -75,13 +76,18 @@ async function meaningOf({ action, options }: Undo, cluster: Cluster, record: Ru
   if (action === 'finalize')
     return `mode ${to} becomes kube-proxy's own on ${all}, by a plain restart each; after this, undo is a new migration`;
   const from = [...new Set(nodes.map(node => node.from))].join(', ');
-  if (options.node !== undefined)
-    return `1 of the run's ${all} goes back to ${nodes.find(n => n.name === options.node)?.from}`;
   const names = new Set(nodes.map(node => node.name));
   let labelled = 0;
-  for await (const node of cluster.list('Node'))
-    if (names.has(node.metadata.name) && modeLabel(node) !== undefined) labelled++;
-  return `${labelled} of the run's ${all} bear its label and go back to ${from}`;
+  const between: string[] = [];
+  for await (const node of cluster.list('Node')) {
+    const { name } = node.metadata;
+    if (!names.has(name)) continue;
+    if (modeLabel(node) !== undefined) labelled++;
+    if (isBetween(node, to) && name !== options.node) between.push(name);
+  }
+  if (options.node === undefined) return `${labelled} of the run's ${all} bear its label and go back to ${from}`;
+  const wanted = `1 of the run's ${all} goes back to ${nodes.find(n => n.name === options.node)?.from}`;
+  return between.length === 0 ? wanted : `${wanted}, after what was left in the middle of a flip: ${few(between)}`;
 }
 
 async function onRecord(undo: Undo): Promise<number> {

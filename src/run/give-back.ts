@@ -1,7 +1,7 @@
 // What rollback and finalize share: nodes return to the original DaemonSet, and nothing of ours stays.
 
 import type { FlipNode } from '../core/driver.ts';
-import { EXIT, ProxyctlError } from '../core/errors.ts';
+import { EXIT, ProxyctlError, WaitedInVain } from '../core/errors.ts';
 import type { Mode } from '../core/mode.ts';
 import { isReady } from '../core/node-object.ts';
 import { scopeOfNode } from '../core/scope.ts';
@@ -13,7 +13,7 @@ import { bearing, isFlipped, nodesNow, type OpenNode, openNodes, readyFirst, unl
 import { type Ending, phase, refuseCommitted, whyHalted } from './phase.ts';
 import { Watches } from './watches.ts';
 
-/** Undoes the run, last node first; `only` undoes one node and leaves the rest as it is. */
+/** Undoes the run, last node first; `only` undoes one node, after who was left between two modes, and leaves the rest as it is. */
 export async function rollback(engine: Engine, only?: string): Promise<Ending> {
   const { run } = engine;
   const watches = new Watches(engine);
@@ -21,7 +21,8 @@ export async function rollback(engine: Engine, only?: string): Promise<Ending> {
   try {
     await remakeDeleted(engine);
     const kept = await sayForeign(engine);
-    const ending = await putBack(engine, watches, ({ node }) => only === undefined || node.name === only);
+    const chosen = ({ node, inHand }: OpenNode) => only === undefined || node.name === only || inHand;
+    const ending = await putBack(engine, watches, chosen);
     if (ending) return ending;
     if (only !== undefined) {
       return {
@@ -48,8 +49,8 @@ export async function rollback(engine: Engine, only?: string): Promise<Ending> {
 }
 
 /**
- * Puts nodes of the run back, last planned first, those that are away last of all. What ended it early or could not be put back, or
- * undefined when all of them are as they were.
+ * Puts nodes of the run back in the order of `openNodes`. What ended it early or could not be put back, or undefined when all of
+ * them are as they were. One that was released and is not well at home ends it: the next would be the second between two modes.
  */
 export async function putBack(
   engine: Engine,
@@ -74,16 +75,28 @@ export async function putBack(
         : callOff(engine, { node: node.name, left: node.from, now: node.to }));
       engine.journal.append({ event: 'node-back', batch, node: node.name, mode: node.to });
     };
-    // Where the new mode serves as before, other nodes may go back meanwhile.
-    const bearable = (error: unknown) => error instanceof Red || isFlipped(engine, node.name);
-    const why = await unlessAway(engine, node.name, back, bearable);
-    if (why !== undefined) stuck.push(`${node.name} (${why})`);
+    try {
+      // Where the new mode serves as before, other nodes may go back meanwhile.
+      const why = await unlessAway(engine, node.name, back, () => isFlipped(engine, node.name));
+      if (why !== undefined) stuck.push(`${node.name} (${why})`);
+    } catch (error) {
+      if (!(error instanceof Red || error instanceof WaitedInVain)) throw error;
+      const why = await whyHalted(error, () => engine.driver.foreign(engine.run));
+      return notBack(
+        stuck,
+        `${node.name} is not well on its way back to ${node.to}: ${why}; no other node goes back before it`,
+      );
+    }
     watches.leave(node.name);
   }
-  if (stuck.length === 0) return undefined;
+  return stuck.length === 0 ? undefined : notBack(stuck);
+}
+
+function notBack(stuck: readonly string[], ...others: string[]): Ending {
+  const reasons = [...(stuck.length > 0 ? [`could not put back ${stuck.join(', ')}`] : []), ...others];
   return {
     outcome: 'halted',
-    reason: `could not put back ${stuck.join(', ')}`,
+    reason: reasons.join('; '),
     next: "look at the nodes named, then 'proxyctl rollback' again; what is not Ready goes back once it is",
   };
 }

@@ -24,7 +24,10 @@ export async function nodesNow({ run }: Pick<Engine, 'run'>): Promise<ReadonlyMa
   return nodes;
 }
 
-/** Nodes that are not as they were, last planned first, and how far each had come; those that are not Ready come last. */
+/**
+ * Nodes that are not as they were, and how far each had come: last planned first, but before them who is between two modes, and
+ * those that are not Ready last.
+ */
 export async function openNodes(engine: Engine): Promise<OpenNode[]> {
   const open: OpenNode[] = [];
   const nodes = await nodesNow(engine);
@@ -33,15 +36,23 @@ export async function openNodes(engine: Engine): Promise<OpenNode[]> {
       const object = nodes.get(planned.name);
       if (!object) continue;
       const node: FlipNode = { name: planned.name, from: engine.run.plan.to, to: planned.from, home: 'original' };
-      const ready = isReady(object);
-      const step = nodeState(object)?.step;
-      const inHand = step !== 'done' && !(step === 'warm' && modeLabel(object) === engine.run.plan.to);
-      if (isOpen(object) || isGivenBack(object, engine.run.plan.to))
-        open.push({ node, batch: batch.id, touched: 'flipped', inHand, ready });
-      else if (step === 'warm') open.push({ node, batch: batch.id, touched: 'warmed', inHand, ready });
+      const touched = touchedBy(object, engine.run.plan.to);
+      const inHand = isBetween(object, engine.run.plan.to);
+      if (touched) open.push({ node, batch: batch.id, touched, inHand, ready: isReady(object) });
     }
   }
-  return readyFirst(open);
+  return readyFirst([...open.filter(node => node.inHand), ...open.filter(node => !node.inHand)]);
+}
+
+function touchedBy(object: KubeObject, to: Mode): OpenNode['touched'] | undefined {
+  if (isOpen(object) || isGivenBack(object, to)) return 'flipped';
+  return nodeState(object)?.step === 'warm' ? 'warmed' : undefined;
+}
+
+/** Between two modes, or in a new one that is not proven; not so where the new mode serves beside a warm kube-proxy of the old one. */
+export function isBetween(object: KubeObject, to: Mode): boolean {
+  const step = nodeState(object)?.step;
+  return touchedBy(object, to) !== undefined && step !== 'done' && !(step === 'warm' && modeLabel(object) === to);
 }
 
 export function readyFirst<T extends { readonly ready: boolean }>(nodes: readonly T[]): T[] {
@@ -83,7 +94,7 @@ export async function unlessAway(
   engine: Engine,
   name: string,
   perform: () => Promise<void>,
-  bearable: (error: Red | WaitedInVain) => boolean | Promise<boolean>,
+  bearable: () => boolean | Promise<boolean>,
 ): Promise<string | undefined> {
   const before = await away(engine, name);
   if (before) return passedOver(engine, name, before);
@@ -95,7 +106,7 @@ export async function unlessAway(
     if (!failed && !(error instanceof ApiError && error.status === 404)) throw error;
     const since = await away(engine, name);
     if (since) return passedOver(engine, name, since);
-    if (!failed || !(await bearable(error))) throw error;
+    if (!failed || !(await bearable())) throw error;
     return error.message;
   }
 }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { ANNOTATION_CONTROL, LABEL_PART, NAMESPACE, PARTS } from '../../src/core/names.ts';
 import { modeLabel } from '../../src/core/run-state.ts';
 import { type Action, type Bed, withBed } from './bed.ts';
+import { aService } from './script.ts';
 import { expectMode } from './sweep.ts';
 
 const THERE = { mode: 'iptables', to: 'nftables', seed: 43 } as const;
@@ -41,14 +42,6 @@ async function released(bed: Bed): Promise<string> {
 function labelOf({ sim }: Bed, name: string): string | undefined {
   const node = sim.store.get('Node', undefined, name);
   return node && modeLabel(node);
-}
-
-/** `namespace/name` of one that has endpoints. */
-function aService({ sim }: Bed): string {
-  const slice = sim.store
-    .list('EndpointSlice')
-    .find(s => (s.endpoints ?? []).length > 0 && s.metadata.namespace !== 'default');
-  return `${slice?.metadata.namespace}/${slice?.metadata.labels?.['kubernetes.io/service-name']}`;
 }
 
 function isWarm({ sim }: Bed, node: string): boolean {

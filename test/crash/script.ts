@@ -32,3 +32,11 @@ export function planned({ checker }: Bed): string[] {
   assert.ok(opened);
   return opened.batches.flatMap(batch => batch.nodes);
 }
+
+/** `namespace/name` of one that has endpoints. */
+export function aService({ sim }: Bed): string {
+  const slice = sim.store
+    .list('EndpointSlice')
+    .find(s => (s.endpoints ?? []).length > 0 && s.metadata.namespace !== 'default');
+  return `${slice?.metadata.namespace}/${slice?.metadata.labels?.['kubernetes.io/service-name']}`;
+}

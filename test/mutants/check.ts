@@ -14,6 +14,7 @@ const scenarios = {
   ...(await import('../crash/left.ts')),
   ...(await import('../crash/late-nodes.ts')),
   ...(await import('../crash/lease.ts')),
+  ...(await import('../crash/in-hand.ts')),
 };
 
 const EVERY = 40;

@@ -200,6 +200,20 @@ export const MUTANTS: readonly Mutant[] = [
     why: 'a second node is opened while the one in hand is open',
   },
   {
+    id: 'in hand in its turn',
+    file: OPEN,
+    find: '[...open.filter(node => node.inHand), ...open.filter(node => !node.inHand)]',
+    replace: 'open',
+    why: 'a rollback opens another node while one is between two modes',
+  },
+  {
+    id: 'on from a red one',
+    file: BACK,
+    find: '() => isFlipped(engine, node.name)',
+    replace: '() => true',
+    why: 'a rollback opens the next node while one is home and not well there',
+  },
+  {
     id: 'given back is good',
     file: OPEN,
     find: " || step === 'release' || step === 'hand-over'",
@@ -209,8 +223,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'a warm one is nothing to undo',
     file: OPEN,
-    find: "else if (step === 'warm')",
-    replace: "else if (step === 'sweep')",
+    find: "?.step === 'warm' ? 'warmed'",
+    replace: "?.step === 'sweep' ? 'warmed'",
     why: 'rules of the new mode stay on a node that was only warmed',
   },
   {
