@@ -4,7 +4,7 @@ import type { Cluster } from '../core/cluster.ts';
 import { Soak } from '../core/duration.ts';
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { RunRecord } from '../core/run-state.ts';
-import { type Adjustment, adjustmentText, type Control, type Doing, type Wish } from '../core/steering.ts';
+import { type Adjustment, adjustmentText, type Control, type Doing, doingOf, type Wish } from '../core/steering.ts';
 import { escapeText } from '../report/escape.ts';
 import { planText } from '../report/plan-text.ts';
 import { begunBatches } from '../run/adjust.ts';
@@ -31,11 +31,12 @@ export interface AdjustOptions extends SteerOptions {
   yes?: boolean;
 }
 
-/** The run that stands in the cluster, and who runs it: empty when nobody does. */
+/** The run that stands in the cluster, who runs it (empty when nobody does), and what its runner said last. */
 interface Steered {
   readonly cluster: Cluster;
   readonly record: RunRecord;
   readonly runner: string;
+  readonly doing: Doing | undefined;
 }
 
 export async function pauseCommand(io: CommandIo, options: SteerOptions): Promise<number> {
@@ -71,7 +72,12 @@ export async function abortCommand(io: CommandIo, options: AbortOptions): Promis
 export async function adjustCommand(io: CommandIo, options: AdjustOptions): Promise<number> {
   const change = adjustment(options);
   return steer(io, options, async steered => {
-    const { cluster, record, runner } = steered;
+    const { cluster, record, runner, doing } = steered;
+    const unended = doing && !doing.finished ? doing.action : 'migrate';
+    if (runner !== '' && unended !== 'migrate') {
+      const why = `${runner}, runs a ${unended} of run ${record.run}, which has no batches to come`;
+      throw new ProxyctlError(`${why}; adjust it when that has ended, before 'proxyctl migrate' goes on`, EXIT.usage);
+    }
     const inventory = await inventoryOf(cluster);
     const begun = await begunBatches({ cluster, plan: record.plan });
     const plan = adjustPlan(record.plan, change, { inventory, begun, hash: sha256 });
@@ -81,11 +87,13 @@ export async function adjustCommand(io: CommandIo, options: AdjustOptions): Prom
     await confirm(io, cluster.identity, options.yes === true, 'adjust the run');
     if (runner === '') {
       await ask(cluster, realClock, control => ({ ...control, adjust: change }));
-      io.err(`run ${record.run} is planned so when it goes on: 'proxyctl resume'`);
+      // A resume would go on with what was left.
+      const onward = unended === 'migrate' ? 'resume' : 'migrate';
+      io.err(`run ${record.run} is planned so when it goes on: 'proxyctl ${onward}'`);
       return EXIT.done;
     }
-    const doing = await tell(io, steered, control => ({ ...control, adjust: change }));
-    io.err(`run ${record.run}: ${adjustmentText(change)}, from the next batch on; ${stateText(doing)}`);
+    const heard = await tell(io, steered, control => ({ ...control, adjust: change }));
+    io.err(`run ${record.run}: ${adjustmentText(change)}, from the next batch on; ${stateText(heard)}`);
     return EXIT.done;
   });
 }
@@ -106,7 +114,7 @@ async function steer(
   try {
     const record = await standingRun(cluster, options.run);
     const lease = await leaseOf(cluster);
-    return await perform({ cluster, record, runner: lease ? describeHolder(lease) : '' });
+    return await perform({ cluster, record, runner: lease ? describeHolder(lease) : '', doing: doingOf(lease) });
   } finally {
     cluster.close();
   }
