@@ -10,7 +10,8 @@ export const EXIT_WORDS: Record<ExitCode, string> = {
   [EXIT.rolledBack]:
     'a red gate made nodes go back (`gates.onRed`: `batch`, `run`); a rollback that was asked for ends with 0',
   [EXIT.stopped]: 'stopped by the operator, or not confirmed',
-  [EXIT.stalePlan]: "the plan is stale, foreign or edited, or the run is another version's",
+  [EXIT.stalePlan]:
+    "the plan is stale, foreign or edited; the run is another version's, what it has to put back is gone, or its finalize has begun and undo is over",
   [EXIT.runUnderWay]: 'another run is under way, or stands in the cluster',
   [EXIT.usage]:
     'wrong usage; no run stands, for `pause`, `resume`, `abort` and `adjust` (to `rollback` and `finalize` that is nothing to do)',
@@ -40,7 +41,7 @@ const MAY: Record<string, readonly ExitCode[]> = {
   resume: MIGRATION,
   pause: STEERING,
   abort: STEERING,
-  adjust: [...STEERING, EXIT.stopped],
+  adjust: [...STEERING, EXIT.findings, EXIT.stopped],
   rollback: RUN,
   finalize: RUN,
 };
