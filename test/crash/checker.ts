@@ -52,6 +52,8 @@ export class Checker implements Listener {
   usurped = false;
   /** Told of what a process has said and what is on its disk by then. */
   heard: (event: RunEvent) => void = () => {};
+  /** Told of a write that is about to be carried out. */
+  writing: (call: ApiCall, process: SimProcess) => void = () => {};
   private rollingBack = false;
   /** Nodes between two modes that were not Ready when a rollback went past them, until they are not between any more. */
   private readonly passedOver = new Set<string>();
@@ -140,6 +142,7 @@ export class Checker implements Listener {
 
   /** A process is about to write. */
   writes(process: SimProcess, call: ApiCall): void {
+    this.writing(call, process);
     const write = writeOf(process, call);
     this.deleting = write?.method === 'DELETE' ? write.name : undefined;
   }

@@ -35,3 +35,22 @@ export const lookThatSlept = () =>
     expectMode(bed, 'nftables');
     await ends(bed, 'rollback', 0);
   });
+
+/** The warm kube-proxy that the runner before had begun to take away goes while who takes over puts its fence onto it. */
+export const goneWhileSealed = () =>
+  withBed(THERE, async bed => {
+    const killed = bed.process('migrate');
+    when(bed, 'prove', () => killed.die());
+    assert.equal(await bed.run(killed, 'migrate'), 'killed');
+    const { checker, sim } = bed;
+    let name: string | undefined;
+    checker.writing = ({ method, url }) => {
+      const warm = /\/pods\/(proxyctl-warm-[^/?]+)/.exec(url)?.[1];
+      if (method !== 'PATCH' || warm === undefined || name !== undefined) return;
+      name = warm;
+      sim.store.remove(sim.store.get('Pod', 'kube-system', warm) ?? assert.fail());
+    };
+    await ends(bed, 'migrate', 0);
+    assert.ok(name, 'no fence was put onto a warm kube-proxy');
+    expectMode(bed, 'nftables');
+  });

@@ -1,6 +1,7 @@
 import { type KubeObject, type PatchOp, pointer, type Ref } from '../../core/cluster.ts';
 import { translateConfig } from '../../core/config-translation.ts';
 import type { Driver, RunContext, SeenPod } from '../../core/driver.ts';
+import { ApiError } from '../../core/errors.ts';
 import { metadataOps } from '../../core/metadata-ops.ts';
 import { MODES, type Mode } from '../../core/mode.ts';
 import { ANNOTATION_EPOCH, LABEL_PART, LABEL_RUN, SHADOW_NAME } from '../../core/names.ts';
@@ -52,10 +53,15 @@ export const daemonsetDriver: Driver = {
   id: 'daemonset',
 
   async seal(run) {
-    // What is gone is in nobody's hand any more.
     const write = async (ref: Ref) => {
-      if (!(await run.cluster.get(ref))) return;
-      await patchFenced(run, ref, object => metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: fenceOf(run) } }));
+      try {
+        await patchFenced(run, ref, object =>
+          metadataOps(object, { annotations: { [ANNOTATION_EPOCH]: fenceOf(run) } }),
+        );
+      } catch (error) {
+        // What is gone, or goes at this moment, is in nobody's hand any more.
+        if (!(error instanceof ApiError) || error.status !== 404) throw error;
+      }
     };
     for (const ref of [originalRef(run), configMapRef(run), ...(await warmPods(run))]) await write(ref);
     const nodes = run.plan.batches.flatMap(b => b.nodes);
