@@ -6,6 +6,7 @@ import { modeLabel, type Step } from '../core/run-state.ts';
 import { needsSweep, sharesChains } from '../core/sweep.ts';
 import { type Engine, Halt, Red, stopPoint } from './engine.ts';
 import { baseline, begin, changed, type Flip, type Flipping, gates, prove, soak } from './node-gates.ts';
+import { mending } from './phase.ts';
 import { type Sweeping, startSweep } from './sweeper.ts';
 
 /** Seconds that kube-proxy itself took in this flip, and in all. */
@@ -33,7 +34,7 @@ export async function flipNode(given: Flip): Promise<void> {
     if (asked !== undefined) times.proxy += watch.startSeconds('warm', asked);
     safePoint(flip);
   } catch (error) {
-    if (!run.signal.aborted) await undone(flip, error);
+    if (!run.signal.aborted) await mending(engine, error, () => undone(flip, error));
     throw error;
   }
   const alone = sharesChains(node.from, node.to);
@@ -42,8 +43,7 @@ export async function flipNode(given: Flip): Promise<void> {
   try {
     await step(flip, 'release', () => driver.release(run, node, 'warm'));
   } catch (error) {
-    if (!run.signal.aborted) await early?.cancel();
-    if (!run.signal.aborted && flip.direction !== 'back' && !(await isReleased(flip))) await abort(flip);
+    if (!run.signal.aborted) await mending(engine, error, () => unreleased(flip, early));
     throw error;
   }
   times.proxy += (run.clock.monotonic() - released) / 1000;
@@ -69,7 +69,7 @@ async function settled(flip: Flip, times: Times, settle: () => Promise<void>): P
   try {
     await settle();
   } catch (error) {
-    if (!run.signal.aborted) await backFrom(flip, error);
+    if (!run.signal.aborted) await mending(engine, error, () => backFrom(flip, error));
     throw error;
   }
   engine.expectedModes.set(node.name, node.to);
@@ -95,7 +95,12 @@ async function backFrom(flip: Flip, error: unknown): Promise<void> {
   await back(flip);
 }
 
-/** A release may be refused before anything of it was done. */
+/** A release may be refused before anything of it was done: then the flip is called off. */
+async function unreleased(flip: Flip, early: Sweeping | undefined): Promise<void> {
+  await early?.cancel();
+  if (flip.direction !== 'back' && !(await isReleased(flip))) await abort(flip);
+}
+
 async function isReleased({ engine: { run }, node }: Flip): Promise<boolean> {
   const object = await run.cluster.get({ kind: 'Node', name: node.name });
   return object !== undefined && modeLabel(object) === 'none';

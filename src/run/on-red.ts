@@ -2,7 +2,7 @@
 import { onRedOf } from '../core/gate-settings.ts';
 import type { Engine, Red } from './engine.ts';
 import { putBack, rollback } from './give-back.ts';
-import { type Ending, whyHalted } from './phase.ts';
+import { type Ending, mending, whyHalted } from './phase.ts';
 import { Watches } from './watches.ts';
 
 export const GO_ON_OR_BACK = "'proxyctl rollback' puts everything back, 'proxyctl resume' goes on";
@@ -16,7 +16,7 @@ export async function answerRed(engine: Engine, red: Red, batch: string): Promis
   if (answer === 'halt' || answer === 'node') return halted;
   const what = answer === 'batch' ? batch : 'the run';
   engine.journal.append({ event: 'note', text: `${what} is put back, as the playbook says (onRed: ${answer})` });
-  const ending = answer === 'batch' ? await batchBack(engine, batch) : await rollback(engine);
+  const ending = await mending(engine, red, () => (answer === 'batch' ? batchBack(engine, batch) : rollback(engine)));
   return { ...ending, reason: `${red.message}; ${ending.reason}` };
 }
 

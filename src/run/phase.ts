@@ -1,6 +1,6 @@
 import { EXIT, ProxyctlError } from '../core/errors.ts';
 import type { RunOutcome } from '../core/journal.ts';
-import type { Engine } from './engine.ts';
+import { type Engine, Red } from './engine.ts';
 
 export interface Ending {
   outcome: RunOutcome;
@@ -23,6 +23,22 @@ export async function whyHalted({ message }: Error, ask: () => Promise<unknown>)
   } catch (error) {
     if (error instanceof ProxyctlError && error.exitCode === EXIT.halted) return `${error.message}; ${message}`;
     throw error;
+  }
+}
+
+/** Undoes what `first` spoilt. Where that fails as well both are told, and what failed last says how the run ends. */
+export async function mending<T>({ run }: Engine, first: unknown, perform: () => Promise<T>): Promise<T> {
+  try {
+    return await perform();
+  } catch (second) {
+    if (run.signal.aborted || !(first instanceof Error && second instanceof Error)) throw second;
+    // The gates that failed first have their say about what to put back, too.
+    const both =
+      first instanceof Red && second instanceof Red
+        ? new Red([...first.judgements, ...second.judgements], first.moment)
+        : second;
+    both.message = `${first.message}; the way back from that failed: ${second.message}`;
+    throw both;
   }
 }
 
