@@ -162,12 +162,7 @@ function sweepBehind({ engine, node }: Flip): Promise<Sweeping> {
 async function abort(flip: Flip): Promise<void> {
   const { engine, node } = flip;
   if (await isMadeAnew(engine, node.name)) return;
-  engine.journal.append({
-    event: 'waiting',
-    node: node.name,
-    for: `the flip to be called off; ${node.from} serves as before`,
-  });
-  await callOff(engine, { node: node.name, left: node.to, now: node.from });
+  await callOff(engine, { batch: flip.batch, node: node.name, left: node.to, now: node.from });
   if (flip.direction === 'forward') {
     engine.journal.append({ event: 'node-back', batch: flip.batch, node: node.name, mode: node.from });
     return;
@@ -185,14 +180,25 @@ async function isMadeAnew({ run }: Engine, name: string): Promise<boolean> {
 }
 
 /** The warm kube-proxy and its rules away, on a node whose own was never released: `now` is the mode of that one. */
-export async function callOff(engine: Engine, at: { node: string; left: Mode; now: Mode }): Promise<void> {
+export async function callOff(engine: Engine, { batch, node: name, left, now }: CalledOff): Promise<void> {
   const { driver, run } = engine;
-  const { node: name, left: to, now: from } = at;
-  await driver.cool(run, { name, from, to, home: 'mode' });
-  // The warm one may have written over chains that the node's own fills again only when it starts, or when something changes.
-  if (sharesChains(from, to)) await driver.restart(run, name, from);
-  const sweeping = await startSweep(engine, { ...at, serving: 'main' });
-  await sweeping.finished();
+  const node: FlipNode = { name, from: left, to: now, home: 'original' };
+  await step({ engine, batch, node }, 'call-off', async () => {
+    const what = `the warm kube-proxy to go, and its rules; ${now} serves as before`;
+    engine.journal.append({ event: 'waiting', node: name, for: what });
+    await driver.cool(run, node);
+    // The warm one may have written over chains that the node's own fills again only when it starts, or when something changes.
+    if (sharesChains(now, left)) await driver.restart(run, name, now);
+    const sweeping = await startSweep(engine, { node: name, left, now, serving: 'main' });
+    await sweeping.finished();
+  });
+}
+
+interface CalledOff {
+  readonly batch: string;
+  readonly node: string;
+  readonly left: Mode;
+  readonly now: Mode;
 }
 
 /** The same steps the other way, so there is no gap in the way back either. */
@@ -210,7 +216,7 @@ function safePoint(flip: Flip): void {
 /** Performs a step: its intent is on the disk before it begins, and what came of it after. */
 export async function step<T>(
   flip: Pick<Flip, 'engine' | 'batch' | 'node'>,
-  id: Step,
+  id: Step | 'call-off',
   perform: () => Promise<T>,
 ): Promise<T> {
   const { journal, run } = flip.engine;

@@ -72,7 +72,7 @@ export async function putBack(
       const onReleased = () => prefetch(open[index + 1]);
       await (touched === 'flipped'
         ? flipNode({ engine, node, batch, watch, direction: 'back', resumed: true, onReleased })
-        : callOff(engine, { node: node.name, left: node.from, now: node.to }));
+        : callOff(engine, { batch, node: node.name, left: node.from, now: node.to }));
       engine.journal.append({ event: 'node-back', batch, node: node.name, mode: node.to });
     };
     try {
@@ -184,7 +184,6 @@ async function restart(engine: Engine, watch: NodeWatch, mode: Mode, due: boolea
     throw new ProxyctlError(`${what}; somebody changed kube-proxy's configuration in the middle of a run`, EXIT.halted);
   }
   const perform = async () => {
-    // Nodes that are not of the plan bear nothing of ours.
     if (due && batch !== undefined) await driver.mark(run, node, 'verify');
     const begun = { clock: run.clock.monotonic(), node: watch.now() };
     if (due) await driver.restart(run, name, mode);
@@ -192,7 +191,9 @@ async function restart(engine: Engine, watch: NodeWatch, mode: Mode, due: boolea
     if (due) restarted({ engine, batch, node }, watch, begun);
     if (batch !== undefined) await driver.mark(run, node, 'done');
   };
-  await (batch === undefined ? perform() : step({ engine, batch, node }, 'verify', perform));
+  // Nodes that are not of the plan bear nothing of ours.
+  if (batch === undefined) await phase(engine, 'restart', `kube-proxy on ${name}, which came during the run`, perform);
+  else await step({ engine, batch, node }, 'verify', perform);
 }
 
 /** Written down when the restarted kube-proxy has been seen to serve; `begun` is when it was asked for, by our clock (ms) and the node's (s). */

@@ -156,7 +156,7 @@ async function one({ engine, watches, batch, planned, following }: Turn): Promis
   // A warm kube-proxy that was left may have written over the chains of the node's own, which is to be looked at as it was.
   const warmed = modeLabel(object) === undefined && state?.step === 'warm';
   if (warmed && sharesChains(node.from, node.to)) {
-    await callOff(engine, { node: node.name, left: node.to, now: node.from });
+    await callOff(engine, { batch: batch.id, node: node.name, left: node.to, now: node.from });
   }
   const watch = await watches.alive(planned.name);
   const onReleased = () => watches.prefetch(following);

@@ -120,7 +120,7 @@ export class Checker implements Listener {
       this.order.committed = true;
     const object = write.resource === 'nodes' ? this.sim.store.get('Node', undefined, write.name) : undefined;
     const restarted = write.method === 'DELETE' ? this.nodeOf.get(write.name) : undefined;
-    if (restarted !== undefined) this.order.restarted(restarted);
+    if (restarted !== undefined) this.order.restarted(process, restarted);
     this.order.wrote({ ...write, object });
   }
 

@@ -89,6 +89,8 @@ export class Order {
     const { intended } = this.said(process);
     const warm = /^proxyctl-warm-(.*)$/.exec(name)?.[1];
     if (resource === 'pods' && warm !== undefined && method === 'POST') this.passed(warm).prove.clear();
+    if (resource === 'pods' && warm !== undefined && method === 'DELETE')
+      this.intendedFor(process, warm, ['warm', 'prove', 'hand-over', 'call-off'], 'leave');
     if (resource !== 'nodes' || method !== 'PATCH') return;
     if (sealsOnly(body) && intended.has('take over')) return;
     const label = labelSet(body);
@@ -125,11 +127,19 @@ export class Order {
   }
 
   /** A plain restart of the node's kube-proxy was asked for; the one before must serve by then, unless it is away. */
-  restarted(node: string): void {
+  restarted(process: SimProcess, node: string): void {
+    this.intendedFor(process, node, ['verify', 'call-off'], 'restart');
     if (this.restarting !== undefined && this.restarting !== node && !this.isAway(this.restarting))
       this.demand(this.restarting, 'after-node', 'restart');
     this.restarting = node;
     this.passed(node)['after-node'].clear();
+  }
+
+  /** A kube-proxy is taken away: one of these steps of its node was intended, or that phase. */
+  private intendedFor(process: SimProcess, node: string, steps: readonly string[], phase: string): void {
+    const { intended } = this.said(process);
+    if (intended.has(phase) || steps.some(step => intended.has(`${node} ${step}`))) return;
+    this.violation(`I3: a kube-proxy of ${node} taken away without a durable intent`);
   }
 
   /** The way back of a node is called proven: behind all gates, as a flip is, not only those that a rollback obeys. */

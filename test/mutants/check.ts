@@ -15,6 +15,7 @@ const scenarios = {
   ...(await import('../crash/late-nodes.ts')),
   ...(await import('../crash/lease.ts')),
   ...(await import('../crash/in-hand.ts')),
+  ...(await import('../crash/intent.ts')),
   ...(await import('../crash/way-back-fails.ts')),
 };
 

@@ -68,7 +68,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'called off over foreign chains',
     file: FLIP,
-    find: '  if (sharesChains(from, to)) await driver.restart(run, name, from);\n',
+    find: '    if (sharesChains(now, left)) await driver.restart(run, name, now);\n',
     replace: '',
     why: 'the rules of the old mode do not come back before those of the new one go',
   },
