@@ -25,7 +25,7 @@ import { refuseOrphans } from './orphans.ts';
 import { checkFirst } from './preflight.ts';
 import { readPlan } from './read-file.ts';
 import { runAction } from './run-action.ts';
-import { holder, inventoryOf, newRunId, openCluster, type RunOptions, sha256 } from './session.ts';
+import { holder, imageOf, inventoryOf, newRunId, openCluster, type RunOptions, sayImage, sha256 } from './session.ts';
 import { signals } from './signals.ts';
 
 export interface MigrateOptions extends Wishes, OneWayOptions {
@@ -74,7 +74,7 @@ export async function migrateCommand(
     await confirmOneWay(io, nodes, options);
     io.err(planLine(plan));
     await confirm(io, cluster.identity, options.yes === true, 'migrate');
-    const made = await firstRecord(cluster, inventory, plan);
+    const made = { ...(await firstRecord(cluster, inventory, plan)), ...imageOf(options) };
     await ensureNamespace(cluster, realClock);
     const hold = { cluster, clock: realClock, record, holder: holder(made.run) };
     return await holding(hold, async held => {
@@ -140,6 +140,7 @@ export async function goOn(io: CommandIo, standing: Standing, options: GoOnOptio
     );
   }
   io.err(`going on with run ${record.run} (to ${record.plan.to})`);
+  sayImage(io, record, options);
   const own = options.playbook === undefined ? given?.playbook : playbookOf(options);
   showForeign(io, record, own, options.yes === true);
   const next = await withNewcomers(io, standing, options);
@@ -156,9 +157,8 @@ type Started = Pick<RunOptions, 'cluster' | 'inventory' | 'record' | 'held'>;
 async function start(io: CommandIo, started: Started, options: GoOnOptions): Promise<number> {
   rememberConsent(started.record);
   const { stop, kill, off } = signals(text => io.err(text));
-  const image = options.watcherImage ? { watcherImage: options.watcherImage } : {};
   try {
-    const run = { ...started, stop, kill, action: 'migrate' as const, ...image };
+    const run = { ...started, stop, kill, action: 'migrate' as const, ...imageOf(options) };
     return (await runAction(io, run, migrate)).code;
   } finally {
     off();

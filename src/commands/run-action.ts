@@ -7,6 +7,7 @@ import { type Engine, Halt, stopPoint } from '../run/engine.ts';
 import type { Held } from '../run/lease.ts';
 import { GO_ON_OR_BACK } from '../run/on-red.ts';
 import { type Ending, phase } from '../run/phase.ts';
+import { revise } from '../run/record.ts';
 import type { Steering } from '../run/steering.ts';
 import type { CommandIo } from './io.ts';
 import { openedEvent, openRun, type RunOptions, writeTargets } from './session.ts';
@@ -36,9 +37,16 @@ export async function runAction(
 ): Promise<ActionResult> {
   return journaled(io, options, async engine => {
     if (options.held.takenOver) await takeOver(engine, options.held);
+    await keepImage(engine, options);
     await writeTargets(engine);
     return perform(engine);
   });
+}
+
+/** What was named for this call is what a later one takes. */
+async function keepImage(engine: Engine, { watcherImage }: RunOptions): Promise<void> {
+  if (watcherImage === undefined || watcherImage === engine.standing.record.watcherImage) return;
+  await revise(engine, { watcherImage });
 }
 
 async function takeOver(engine: Engine, held: Held): Promise<void> {

@@ -19,6 +19,7 @@ import { watcherImage } from '../core/watcher-image.ts';
 import { parseConfig } from '../drivers/config-text.ts';
 import { DRIVERS } from '../drivers/index.ts';
 import { GATES, runGates } from '../gates/index.ts';
+import { escapeText } from '../report/escape.ts';
 import { batchesOf } from '../run/adjust.ts';
 import { realClock, steadyClock } from '../run/clock.ts';
 import { type Engine, waiter } from '../run/engine.ts';
@@ -164,7 +165,7 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     inventory,
     reach: reachOf(inventory, plan.playbook),
     outside: makeOutside(process.env, signal),
-    watcherImage: watcherImageOf(options.watcherImage),
+    watcherImage: watcherImageOf(options.watcherImage ?? record.watcherImage),
     stop: AbortSignal.any([options.stop, steering.stop, journal.failed]),
     pausePoint: () => steering.pausePoint(engine.stop),
     adjustment: () => steering.adjustment,
@@ -178,6 +179,21 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     truth: services.truth,
   };
   return { engine, journal, services, steering };
+}
+
+export interface ImageOptions {
+  watcherImage?: string;
+}
+
+/** The image that was named with the call. */
+export function imageOf({ watcherImage }: ImageOptions): ImageOptions {
+  return watcherImage ? { watcherImage } : {};
+}
+
+/** Says which image a run goes on with where nobody named it now: it runs on nodes, and comes from the cluster. */
+export function sayImage(io: CommandIo, record: RunRecord, options: ImageOptions): void {
+  const image = imageOf(options).watcherImage ? undefined : record.watcherImage;
+  if (image !== undefined) io.err(`watchers run ${escapeText(image)}, as the run's record says`);
 }
 
 /** The image that was asked for, else that of this version. */

@@ -17,7 +17,16 @@ import { findRecord } from '../run/record.ts';
 import { type CommandIo, confirm } from './io.ts';
 import { refuseOrphans } from './orphans.ts';
 import { runAction } from './run-action.ts';
-import { holder, inventoryOf, openCluster, type RunOptions, refuseBlindTakeover, type TakeOver } from './session.ts';
+import {
+  holder,
+  imageOf,
+  inventoryOf,
+  openCluster,
+  type RunOptions,
+  refuseBlindTakeover,
+  sayImage,
+  type TakeOver,
+} from './session.ts';
 import { signals } from './signals.ts';
 
 export interface UndoOptions extends TakeOver {
@@ -119,14 +128,14 @@ export async function undoStanding(undo: Undo, cluster: Cluster, record: RunReco
   const what =
     action === 'rollback' ? `roll back ${options.node ?? `run ${record.run}`}` : `finalize run ${record.run}`;
   if (action === 'rollback') for (const line of oneWayLines(nodesOf(record), io.width)) io.err(line);
+  sayImage(io, record, options);
   io.err(await meaningOf(undo, cluster, record));
   await confirm(io, cluster.identity, options.yes === true, what);
-  const image = options.watcherImage ? { watcherImage: options.watcherImage } : {};
   const only = options.node === undefined ? {} : { only: options.node };
   const force = options.takeover === true;
   return holding({ cluster, clock: realClock, record, holder: holder(record.run), force }, async held => {
     const { stop, kill, off } = signals(text => io.err(text));
-    const run: RunOptions = { cluster, inventory, record, held, stop, kill, action, ...only, ...image };
+    const run: RunOptions = { cluster, inventory, record, held, stop, kill, action, ...only, ...imageOf(options) };
     try {
       const { code } = await runAction(io, run, perform);
       // A rollback that was asked for is done when everything is back.

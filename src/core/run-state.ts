@@ -60,6 +60,8 @@ export const RunRecord = z.strictObject({
   adjusted: z.array(z.strictObject({ by: z.string(), at: z.iso.datetime(), was: z.string() })).optional(),
   /** The node on which the way back was proven, and when. */
   rehearsed: z.strictObject({ node: z.string(), at: z.iso.datetime() }).optional(),
+  /** The image of the watchers that was named last with --watcher-image: whoever goes on needs it too. */
+  watcherImage: z.string().optional(),
   plan: Plan,
   originals: z.strictObject({
     daemonSet: object,
