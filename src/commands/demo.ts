@@ -61,7 +61,7 @@ export async function demoCommand(io: CommandIo, options: DemoOptions): Promise<
     const startedAt = new Date().toISOString();
     const record: RunRecord = { kind: 'RunRecord', version: 1, run, revision: 1, startedAt, plan, originals };
     const base = { cluster, inventory, record, stop, kill };
-    const hold = { cluster, clock: realClock, holder: holder(run) };
+    const hold = { cluster, clock: realClock, run, holder: holder(run) };
     const victim = victimOf(options.fault, plan, inventory);
     const there = await holding({ ...hold, record: undefined }, async held => {
       await writeRecord(cluster, record);

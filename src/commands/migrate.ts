@@ -76,7 +76,7 @@ export async function migrateCommand(
     await confirm(io, cluster.identity, options.yes === true, 'migrate');
     const made = { ...(await firstRecord(cluster, inventory, plan)), ...imageOf(options) };
     await ensureNamespace(cluster, realClock);
-    const hold = { cluster, clock: realClock, record, holder: holder(made.run) };
+    const hold = { cluster, clock: realClock, record, run: made.run, holder: holder(made.run) };
     return await holding(hold, async held => {
       await writeRecord(fencedCluster(cluster, held), made);
       return start(io, { cluster, inventory, record: made, held }, options);
@@ -146,7 +146,8 @@ export async function goOn(io: CommandIo, standing: Standing, options: GoOnOptio
   const next = await withNewcomers(io, standing, options);
   await confirm(io, cluster.identity, options.yes === true, 'go on');
   const force = options.takeover === true;
-  return holding({ cluster, clock: realClock, record, holder: holder(record.run), force }, async held => {
+  const { run } = record;
+  return holding({ cluster, clock: realClock, record, run, holder: holder(run), force }, async held => {
     if (next !== record) await replaceRecord(fencedCluster(cluster, held), record, next);
     return start(io, { cluster, inventory, record: next, held }, options);
   });

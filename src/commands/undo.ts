@@ -133,11 +133,12 @@ export async function undoStanding(undo: Undo, cluster: Cluster, record: RunReco
   await confirm(io, cluster.identity, options.yes === true, what);
   const only = options.node === undefined ? {} : { only: options.node };
   const force = options.takeover === true;
-  return holding({ cluster, clock: realClock, record, holder: holder(record.run), force }, async held => {
+  const { run } = record;
+  return holding({ cluster, clock: realClock, record, run, holder: holder(run), force }, async held => {
     const { stop, kill, off } = signals(text => io.err(text));
-    const run: RunOptions = { cluster, inventory, record, held, stop, kill, action, ...only, ...imageOf(options) };
+    const asked: RunOptions = { cluster, inventory, record, held, stop, kill, action, ...only, ...imageOf(options) };
     try {
-      const { code } = await runAction(io, run, perform);
+      const { code } = await runAction(io, asked, perform);
       // A rollback that was asked for is done when everything is back.
       return action === 'rollback' && code === EXIT.rolledBack ? EXIT.done : code;
     } finally {

@@ -145,7 +145,7 @@ function withoutCovered(rules: readonly Rule[]): Rule[] {
 /** What it takes besides to make that namespace, and to remove it in the end. */
 export const MAKING_NAMESPACE: readonly Rule[] = [
   core('namespaces', 'create'),
-  { ...core('namespaces', 'delete'), names: [NAMESPACE] },
+  { ...core('namespaces', 'patch', 'delete'), names: [NAMESPACE] },
   { ...core('serviceaccounts', 'create'), ...OWN },
 ];
 

@@ -35,6 +35,11 @@ export function modeLabel(node: KubeObject): string | undefined {
   return node.metadata.labels?.[LABEL_MODE];
 }
 
+/** What a runner writes onto each object that it changes. */
+export function fenceOf({ id, epoch }: { readonly id: string; readonly epoch: number }): string {
+  return `${id}/${epoch}`;
+}
+
 /** The epoch of the run's last writer of an object; 0 where no runner of this run has written. */
 export function epochOn({ metadata }: KubeObject, run: string): number {
   const [writer, epoch] = (metadata.annotations?.[ANNOTATION_EPOCH] ?? '').split('/');

@@ -8,7 +8,7 @@ import { type KubeObject, type PatchOp, pointer, type Ref } from '../core/cluste
 import type { RunContext, Runner } from '../core/driver.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
 import { ANNOTATION_EPOCH } from '../core/names.ts';
-import { epochOn } from '../core/run-state.ts';
+import { epochOn, fenceOf } from '../core/run-state.ts';
 
 const TRIES = 8;
 
@@ -53,11 +53,6 @@ async function retried<T>(run: Runner, attempt: () => Promise<T>): Promise<T> {
       await run.clock.sleep(50 * tries, run.signal);
     }
   }
-}
-
-/** What we write onto each object that we change. */
-export function fenceOf(run: Pick<RunContext, 'id' | 'epoch'>): string {
-  return `${run.id}/${run.epoch}`;
 }
 
 /** Our fence stands on the object, or nobody has written since we read it. */

@@ -20,6 +20,7 @@ const AT_ONCE = 16;
 /** Time for a watcher to start and to look, image pull included, in seconds. */
 const LOOK_SECONDS = 120;
 const GONE_SECONDS = 180;
+const TRIES = 8;
 const ADVICE = 'see the pods in namespace proxyctl';
 const LOOK_MAP = 'proxyctl-look';
 const NO_TARGETS: ProbeTargets = { version: 1, targets: [] };
@@ -153,14 +154,22 @@ function lookPod({ id, image, proxyConfig, trace = [] }: Looking, node: string):
 /** Our namespace away, or only our Lease where the namespace was given to us. */
 async function leave({ cluster, waitFor }: Looking): Promise<void> {
   const ref = { kind: 'Namespace' as const, name: NAMESPACE };
-  const namespace = await cluster.get(ref);
-  if (!namespace) return;
-  if (!isMade(namespace)) {
-    await cluster.delete({ kind: 'Lease', namespace: NAMESPACE, name: LEASE });
-    return;
+  for (let tries = 1; ; tries++) {
+    const namespace = await cluster.get(ref);
+    if (!namespace) return;
+    if (!isMade(namespace)) {
+      await cluster.delete({ kind: 'Lease', namespace: NAMESPACE, name: LEASE });
+      return;
+    }
+    const { uid, resourceVersion } = namespace.metadata;
+    try {
+      await cluster.delete(ref, { ...(uid ? { uid } : {}), ...(resourceVersion ? { resourceVersion } : {}) });
+      break;
+    } catch (error) {
+      // Somebody has written to it since it was read. Whether it is still ours to take away the next delete asks the Lease.
+      if (!(error instanceof ApiError) || error.status !== 409 || tries >= TRIES) throw error;
+    }
   }
-  const { uid, resourceVersion } = namespace.metadata;
-  await cluster.delete(ref, { ...(uid ? { uid } : {}), ...(resourceVersion ? { resourceVersion } : {}) });
   await waitFor(`namespace ${NAMESPACE} to go`, GONE_SECONDS, async () =>
     (await cluster.get(ref)) ? undefined : true,
   );

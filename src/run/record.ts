@@ -2,8 +2,9 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Clock } from '../core/clock.ts';
 import type { Cluster, KubeObject } from '../core/cluster.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
-import { LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
-import { nodeAccount, ownNamespace } from '../core/own-namespace.ts';
+import { metadataOps } from '../core/metadata-ops.ts';
+import { ANNOTATION_EPOCH, LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
+import { isMade, nodeAccount, ownNamespace } from '../core/own-namespace.ts';
 import { epochOn, RunRecord } from '../core/run-state.ts';
 import { withhold } from '../core/withheld.ts';
 import type { Engine } from './engine.ts';
@@ -16,6 +17,8 @@ const MOST_BYTES = 1_048_576;
 const ROOM_BYTES = 65_536;
 /** Bytes of a record as JSON; one that fits has some 4 MB. More is not unpacked, whoever wrote it. */
 const MOST_TEXT_BYTES = 32 << 20;
+/** Of a write that others come before. */
+const TRIES = 8;
 
 /** The record of the run that the cluster bears, its latest revision; undefined without a run. Throws on one of another version. */
 export async function findRecord(cluster: Cluster): Promise<RunRecord | undefined> {
@@ -88,6 +91,33 @@ export async function ensureNamespace(cluster: Cluster, clock: Clock): Promise<v
   // Whoever was given the namespace may not make accounts in it.
   const there = await cluster.get({ kind: 'ServiceAccount', namespace: NAMESPACE, name: account.metadata.name });
   if (!there) await createQuietly(cluster, account);
+}
+
+/**
+ * Puts our fence onto the namespace that a run or a look has made: who slept when it was about to take it away again has read
+ * another version, and the server refuses that. One that was given to us nobody takes away.
+ * @throws ProxyctlError 25 when it goes already.
+ */
+export async function keepNamespace(cluster: Cluster, fence: string): Promise<void> {
+  const ref = { kind: 'Namespace', name: NAMESPACE } as const;
+  for (let tries = 1; ; tries++) {
+    const namespace = await cluster.get(ref);
+    if (!namespace || namespace.metadata.deletionTimestamp) {
+      const message = `namespace ${NAMESPACE} is taken away at this moment by who made it; nothing was changed; call again`;
+      throw new ProxyctlError(message, EXIT.runUnderWay);
+    }
+    const ops = isMade(namespace) ? metadataOps(namespace, { annotations: { [ANNOTATION_EPOCH]: fence } }) : [];
+    if (ops.length === 0) return;
+    const { resourceVersion } = namespace.metadata;
+    try {
+      await cluster.patch(ref, [{ op: 'test', path: '/metadata/resourceVersion', value: resourceVersion }, ...ops]);
+      return;
+    } catch (error) {
+      // Who was not given the right to write to it goes on without.
+      if (error instanceof ApiError && error.status === 403) return;
+      if (!(error instanceof ApiError) || ![404, 409, 422].includes(error.status) || tries >= TRIES) throw error;
+    }
+  }
 }
 
 async function createQuietly(cluster: Cluster, object: KubeObject): Promise<void> {

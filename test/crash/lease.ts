@@ -5,7 +5,10 @@ import { NAMESPACE } from '../../src/core/names.ts';
 import { withBed } from './bed.ts';
 import { ends, when } from './script.ts';
 import { expectMode } from './sweep.ts';
+import { owner } from './virtual-time.ts';
 
+/** One way. */
+const LATENCY_MS = 10;
 const THERE = { mode: 'iptables', to: 'nftables', seed: 41 } as const;
 
 /** Who wants to unlock a run deletes its Lease: the next runner goes on all the same, and none of before can. */
@@ -32,6 +35,30 @@ export const lookThatSlept = () =>
     await ends(bed, 'migrate', 0);
     assert.equal(await looking, 25, looker.output);
     assert.match(looker.output, /another proxyctl took this run over: .*nothing more was written from here/);
+    expectMode(bed, 'nftables');
+    await ends(bed, 'rollback', 0);
+  });
+
+/** The same, and it slept when it had asked the Lease, with the delete of the namespace in hand. */
+export const lookThatSleptAtTheEnd = () =>
+  withBed({ ...THERE, latency: () => LATENCY_MS }, async bed => {
+    const looker = bed.process('status');
+    const { checker } = bed;
+    // After this answer it reads the namespace and asks the Lease, and then the delete is on its way.
+    checker.writing = ({ method, url }) => {
+      if (method !== 'DELETE' || !url.includes('/configmaps/proxyctl-look')) return;
+      owner.run(undefined, () => void setTimeout(() => looker.freeze(), 5.5 * LATENCY_MS));
+    };
+    const looking = bed.call(looker, io => statusCommand(io, { look: true }));
+    while (!looker.hold) await bed.sleep(100);
+    const deleted: string[] = [];
+    checker.writing = ({ method, url }, process) => {
+      if (process === looker) deleted.push(`${method} ${url}`);
+    };
+    when(bed, 'sweep', () => looker.thaw());
+    await ends(bed, 'migrate', 0);
+    assert.equal(await looking, 25, looker.output);
+    assert.match(deleted[0] ?? '', /^DELETE .*\/namespaces\/proxyctl$/);
     expectMode(bed, 'nftables');
     await ends(bed, 'rollback', 0);
   });

@@ -214,6 +214,13 @@ export const MUTANTS: readonly Mutant[] = [
     why: 'a rollback opens the next node while one is home and not well there',
   },
   {
+    id: 'a namespace without a fence',
+    file: 'src/run/hold.ts',
+    find: '    await keepNamespace(cluster, fenceOf({ id: hold.run, epoch: held.epoch }));\n',
+    replace: '',
+    why: 'a look that slept takes the namespace away, and the record of a run with it',
+  },
+  {
     id: 'given back is good',
     file: OPEN,
     find: " || step === 'release' || step === 'hand-over'",

@@ -4,8 +4,8 @@ import { ApiError, EXIT, ProxyctlError } from '../../core/errors.ts';
 import { metadataOps } from '../../core/metadata-ops.ts';
 import type { Mode } from '../../core/mode.ts';
 import { ANNOTATION_EPOCH, ANNOTATION_STATE, LABEL_MODE } from '../../core/names.ts';
-import type { NodeState, Step } from '../../core/run-state.ts';
-import { fenceOf, patchFenced } from '../fenced.ts';
+import { fenceOf, type NodeState, type Step } from '../../core/run-state.ts';
+import { patchFenced } from '../fenced.ts';
 
 /** Sets or removes the mode label, and writes the step and our epoch, in one patch. */
 export async function setMode(run: RunContext, node: FlipNode, step: Step, label: Mode | 'none' | null): Promise<void> {
