@@ -15,6 +15,7 @@ import { isBetween } from '../run/open-nodes.ts';
 import type { Ending } from '../run/phase.ts';
 import { findRecord } from '../run/record.ts';
 import { type CommandIo, confirm } from './io.ts';
+import { isLeftBehind, removeLeftBehind } from './left-behind.ts';
 import { refuseOrphans } from './orphans.ts';
 import { runAction } from './run-action.ts';
 import {
@@ -109,6 +110,8 @@ async function onRecord(undo: Undo): Promise<number> {
       if (options.run !== undefined)
         throw new ProxyctlError(`run ${options.run} does not stand in this cluster`, EXIT.usage);
       await refuseOrphans(cluster);
+      if (undo.action === 'rollback' && (await isLeftBehind(cluster)))
+        return await removeLeftBehind(io, cluster, options.yes === true);
       io.err(`nothing to do: no run of proxyctl stands in this cluster`);
       return EXIT.done;
     }

@@ -54,6 +54,8 @@ export class Checker implements Listener {
   heard: (event: RunEvent) => void = () => {};
   /** Told of a write that is about to be carried out. */
   writing: (call: ApiCall, process: SimProcess) => void = () => {};
+  /** Told of one that was. */
+  written: (call: ApiCall, process: SimProcess) => void = () => {};
   private rollingBack = false;
   /** Nodes between two modes that were not Ready when a rollback went past them, until they are not between any more. */
   private readonly passedOver = new Set<string>();
@@ -105,6 +107,7 @@ export class Checker implements Listener {
   wrote(process: SimProcess, call: ApiCall, status: number): void {
     const write = writeOf(process, call);
     if (!write || status >= 300 || status === 0) return;
+    this.written(call, process);
     if (write.resource === 'leases') this.leased(write);
     const owned = isOwned(write);
     if (owned && this.superseded.has(process))

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { statusCommand } from '../../src/commands/status.ts';
 import { NAMESPACE } from '../../src/core/names.ts';
+import { objectsOf } from '../scenarios/embedded-testbed.ts';
+import { differences } from '../scenarios/testbed.ts';
 import { withBed } from './bed.ts';
 import { ends, when } from './script.ts';
 import { expectMode } from './sweep.ts';
@@ -61,6 +63,35 @@ export const lookThatSleptAtTheEnd = () =>
     assert.match(deleted[0] ?? '', /^DELETE .*\/namespaces\/proxyctl$/);
     expectMode(bed, 'nftables');
     await ends(bed, 'rollback', 0);
+  });
+
+/** A runner dies before its run is recorded: with our namespace made, or with the Lease in it. */
+export async function leftBehind(): Promise<void> {
+  for (const made of ['namespaces', 'leases']) {
+    await withBed(THERE, async bed => {
+      const before = objectsOf(bed.sim);
+      const killed = bed.process('migrate');
+      bed.checker.written = ({ method, url }, process) => {
+        if (method === 'POST' && url.replace(/\?.*/, '').endsWith(`/${made}`)) process.die();
+      };
+      assert.equal(await bed.run(killed, 'migrate'), 'killed');
+      bed.checker.written = () => {};
+      await ends(bed, 'rollback', 0, /left proxyctl .*nothing of proxyctl is left/);
+      assert.deepEqual(differences(before, objectsOf(bed.sim)), []);
+      await ends(bed, 'rollback', 0, /nothing to do: no run of proxyctl stands/);
+    });
+  }
+}
+
+/** Who is at work in the namespace without a run keeps it. */
+export const lookGoesOn = () =>
+  withBed(THERE, async bed => {
+    bed.sim.speed.podStart = 30_000;
+    const looker = bed.process('status');
+    const looking = bed.call(looker, io => statusCommand(io, { look: true }));
+    while (bed.sim.store.list('Lease', NAMESPACE).length === 0) await bed.sleep(100);
+    await ends(bed, 'rollback', 25, /a run is under way: proxyctl status --look/);
+    assert.equal(await looking, 0, looker.output);
   });
 
 /** The warm kube-proxy that the runner before had begun to take away goes while who takes over puts its fence onto it. */

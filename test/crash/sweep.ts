@@ -83,14 +83,8 @@ async function allBack(bed: Bed, { from }: Case, before: ReadonlyMap<string, str
   expectMode(bed, from);
   // What was deleted may go later.
   await bed.sleep(SETTLE_MS);
-  const left = differences(before, objectsOf(bed.sim)).filter(line => !isUnopened(bed, line));
+  const left = differences(before, objectsOf(bed.sim));
   if (left.length > 0) throw new Error(`not as before:\n${left.join('\n')}`);
-}
-
-/** Killed before the run was recorded, our empty namespace stays; the next run uses it. */
-function isUnopened(bed: Bed, line: string): boolean {
-  const opened = bed.checker.order.events.length > 0;
-  return !opened && /^left: (Namespace \/|(ServiceAccount|Lease|ConfigMap) )proxyctl\b/.test(line);
 }
 
 async function toStay(bed: Bed, { to, followUp }: Case): Promise<void> {
