@@ -51,7 +51,11 @@ async function keepImage(engine: Engine, { watcherImage }: RunOptions): Promise<
 
 async function takeOver(engine: Engine, held: Held): Promise<void> {
   const { run, driver } = engine;
-  await phase(engine, 'take over', 'from a runner that did not give the Lease up', () => driver.seal(run));
+  await phase(engine, 'take over', 'from a runner that did not give the Lease up', async () => {
+    // Under another name than that one knows, who may have its delete in hand.
+    await revise(engine, {});
+    await driver.seal(run);
+  });
   held.sealed();
 }
 

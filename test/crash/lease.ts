@@ -1,7 +1,10 @@
 // The Lease of a run, when it is deleted or taken from one who sleeps.
 import assert from 'node:assert/strict';
 import { statusCommand } from '../../src/commands/status.ts';
+import type { Kind } from '../../src/core/cluster.ts';
 import { NAMESPACE } from '../../src/core/names.ts';
+import { nodeAccount, ownNamespace } from '../../src/core/own-namespace.ts';
+import { TARGETS_MAP } from '../../src/run/pods.ts';
 import { objectsOf } from '../scenarios/embedded-testbed.ts';
 import { differences } from '../scenarios/testbed.ts';
 import { withBed } from './bed.ts';
@@ -63,6 +66,34 @@ export const lookThatSleptAtTheEnd = () =>
     assert.match(deleted[0] ?? '', /^DELETE .*\/namespaces\/proxyctl$/);
     expectMode(bed, 'nftables');
     await ends(bed, 'rollback', 0);
+  });
+
+/** A rollback in a namespace that was given to it sleeps with the delete of the run's record in hand; a migration goes on. */
+export const rollbackThatSleptAtTheEnd = () =>
+  withBed({ ...THERE, latency: () => LATENCY_MS }, async bed => {
+    const { checker, sim } = bed;
+    for (const object of [ownNamespace('given'), nodeAccount()])
+      sim.registry.create(object, object.kind as Kind, object.metadata.namespace);
+    await ends(bed, 'migrate', 0);
+    const sleeper = bed.process('rollback');
+    // After this answer it lists the records and asks the Lease.
+    checker.writing = ({ method, url }) => {
+      if (method !== 'DELETE' || !url.includes(`/configmaps/${TARGETS_MAP}`)) return;
+      owner.run(undefined, () => void setTimeout(() => sleeper.freeze(), 5.5 * LATENCY_MS));
+    };
+    const sleeping = bed.run(sleeper, 'rollback');
+    while (!sleeper.hold) await bed.sleep(100);
+    const late: string[] = [];
+    checker.writing = ({ method, url }, process) => {
+      if (process === sleeper) late.push(`${method} ${url}`);
+    };
+    when(bed, 'sweep', () => sleeper.thaw());
+    await ends(bed, 'migrate', 0);
+    assert.equal(await sleeping, 25, sleeper.output);
+    assert.match(late[0] ?? '', /^DELETE .*\/configmaps\/run-/);
+    expectMode(bed, 'nftables');
+    await ends(bed, 'rollback', 0);
+    expectMode(bed, 'iptables');
   });
 
 /** A runner dies before its run is recorded: with our namespace made, or with the Lease in it. */
