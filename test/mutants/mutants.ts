@@ -362,7 +362,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     id: 'everybody restarts',
-    file: DRIVER,
+    file: 'src/drivers/daemonset/exclusion.ts',
     find: "value: { type: 'OnDelete' } };",
     replace: "value: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } } };",
     why: 'every node of the cluster restarts its kube-proxy as the run begins',

@@ -9,7 +9,7 @@ import { fenceOf, modeLabel } from '../../core/run-state.ts';
 import { type ConfigEdit, parseConfig } from '../config-text.ts';
 import { createOnce, deleteFenced, patchFenced } from '../fenced.ts';
 import { leaveNamespace } from '../own-namespace.ts';
-import { excludedTemplate, includedTemplate, same } from './exclusion.ts';
+import { excludedTemplate, includedTemplate, templateOps } from './exclusion.ts';
 import { clearNode, setMode, stateOf, write } from './node-marks.ts';
 import { modeConfigMap, modeDaemonSet, shadowConfigMap, warmPod, warmPodName } from './objects.ts';
 import {
@@ -44,8 +44,6 @@ import {
   remakeOriginal,
 } from './shared-objects.ts';
 
-/** Pods restart when they are deleted, and not before. */
-const ON_DELETE: PatchOp = { op: 'replace', path: '/spec/updateStrategy', value: { type: 'OnDelete' } };
 /** Nodes that a takeover writes to at once. */
 const SEALED_AT_ONCE = 8;
 
@@ -272,18 +270,6 @@ function editsFor(run: RunContext, mode: Mode): ConfigEdit[] {
   const config = parseConfig(String(configMap.data[configKey]));
   const { families, playbook } = run.plan;
   return translateConfig(config, from, mode, { ...playbook.options, families }).edits;
-}
-
-/** Of the template its affinity alone is ours: whatever else somebody writes to it meanwhile stays. */
-function templateOps(object: KubeObject, { spec: { affinity } }: ReturnType<typeof excludedTemplate>): PatchOp[] {
-  const path = '/spec/template/spec/affinity';
-  const now: unknown = object.spec.template.spec.affinity;
-  const ops: PatchOp[] = affinity === undefined ? [{ op: 'remove', path }] : [{ op: 'add', path, value: affinity }];
-  return [
-    // Somebody else may have set it back: then the controller would restart what nobody looks at.
-    ...(object.spec.updateStrategy.type === 'OnDelete' ? [] : [ON_DELETE]),
-    ...(same(now, affinity) ? [] : ops),
-  ];
 }
 
 function restoreOps(object: KubeObject, original: KubeObject): PatchOp[] {

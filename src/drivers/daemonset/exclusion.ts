@@ -1,6 +1,6 @@
 // Our rule in the original DaemonSet's template: nodes that bear our label are not its own. Whatever else stands there is not ours.
 import { canonicalJson } from '../../core/canonical.ts';
-import type { KubeObject } from '../../core/cluster.ts';
+import type { KubeObject, PatchOp } from '../../core/cluster.ts';
 import { LABEL_MODE } from '../../core/names.ts';
 import { type PodSpec, type Template, type Term, templateOf } from './objects.ts';
 
@@ -60,4 +60,19 @@ function isKeptOff({ matchExpressions = [] }: Term): boolean {
 /** Equal as data; key order and absent-against-undefined do not count. */
 export function same(a: unknown, b: unknown): boolean {
   return canonicalJson(a ?? null) === canonicalJson(b ?? null);
+}
+
+/** Pods restart when they are deleted, and not before. */
+const ON_DELETE: PatchOp = { op: 'replace', path: '/spec/updateStrategy', value: { type: 'OnDelete' } };
+
+/** Of the template its affinity alone is ours: whatever else somebody writes to it meanwhile stays. */
+export function templateOps(object: KubeObject, { spec: { affinity } }: Template): PatchOp[] {
+  const path = '/spec/template/spec/affinity';
+  const now: unknown = object.spec.template.spec.affinity;
+  const ops: PatchOp[] = affinity === undefined ? [{ op: 'remove', path }] : [{ op: 'add', path, value: affinity }];
+  return [
+    // Somebody else may have set it back: then the controller would restart what nobody looks at.
+    ...(object.spec.updateStrategy.type === 'OnDelete' ? [] : [ON_DELETE]),
+    ...(same(now, affinity) ? [] : ops),
+  ];
 }
