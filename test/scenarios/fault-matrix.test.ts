@@ -29,7 +29,7 @@ describe.concurrent.each(MODES)('in %s mode', mode => {
 
   async function migrated(bed: EmbeddedFaults, row: Row, expect: ExpectStatic): Promise<void> {
     const others = bed.sim.nodes.map(node => node.name).filter(name => name !== bed.nodes[0]);
-    const playbook = `order: { exclude: [${others.join(', ')}] }\ngates: { settle: 1s, convergence: 5s, soak: 1s }\n`;
+    const playbook = `order: { exclude: [${others.join(', ')}] }\ngates: { settle: 1s, convergence: 1m, soak: 1s }\n`;
     const outcome = await migrateFault(bed, mode, row, tempFile('playbook.yaml', playbook));
     outcomes.push(outcome);
     expectFound(outcome, expect);

@@ -1,6 +1,7 @@
 // How the rows of faults are run on a cluster, real or embedded: verify goes on all the time, faults come and go under it.
 import type { Finding, Judgement, Verdict } from '../../src/core/gate.ts';
 import { verdictOf } from '../../src/core/gate.ts';
+import type { RunEvent } from '../../src/core/journal.ts';
 import type { Mode } from '../../src/core/mode.ts';
 import type { Verification } from '../../src/core/verification.ts';
 import { type Fault, ROWS, type Row } from './fault-rows.ts';
@@ -169,7 +170,7 @@ const isOpen = ({ outcome: { rounds, error } }: Struck): boolean => rounds === u
 
 /** What a round says of a fault. */
 function told({ outcome, since }: Struck, found: Verification, round: number): Outcome {
-  const said = { ...outcome, ...saidOf(found, outcome.node) };
+  const said = { ...outcome, ...saidIn(judgementsOf(found, outcome.node)) };
   if (!isFound(said)) return said;
   return { ...said, rounds: round, seconds: (performance.now() - since) / 1000 };
 }
@@ -181,7 +182,7 @@ export function isFound({ row, verdict, gates, named, struck, node }: Omit<Outco
   return wanted.every(name => named.includes(name)) && (row.names !== 'service' || named.length === wanted.length);
 }
 
-function judgementsOf({ nodes, gates }: Verification, node: string): Judgement[] {
+function judgementsOf({ nodes, gates }: Verification, node: string): Judged[] {
   const isOfNode = ({ subject }: Finding) => subject === `node ${node}`;
   return [
     ...(nodes.find(n => n.name === node)?.gates ?? []),
@@ -189,8 +190,9 @@ function judgementsOf({ nodes, gates }: Verification, node: string): Judgement[]
   ];
 }
 
-function saidOf(found: Verification, node: string): Said {
-  const judgements = judgementsOf(found, node);
+type Judged = Pick<Judgement, 'gate' | 'findings'>;
+
+function saidIn(judgements: readonly Judged[]): Said {
   const verdict = verdictOf(judgements.flatMap(j => j.findings));
   const level = verdict === 'fail' ? 'error' : 'inconclusive';
   const said = judgements.flatMap(({ gate, findings }) =>
@@ -231,21 +233,16 @@ export async function migrateFault(bed: FaultTestbed, mode: Mode, row: Row, play
   const [node = ''] = bed.nodes;
   const struck = await bed.inject(row.fault, mode, node);
   try {
-    const { code, stderr, seconds } = await bed.proxyctl(
-      ...['migrate', '--to', row.towards ?? '', '--yes', '--playbook', playbook],
+    const { code, stdout, seconds } = await bed.proxyctl(
+      ...['migrate', '--to', row.towards ?? '', '--yes', '--playbook', playbook, '--format', 'json'],
     );
-    const red = stderr.split('\n').find(line => row.gates.some(gate => line.includes(`${gate}: `))) ?? '';
-    return {
-      row,
-      mode,
-      node,
-      struck,
-      code,
-      verdict: red === '' ? 'pass' : row.verdict,
-      gates: row.gates.filter(gate => red.includes(`${gate}: `)),
-      named: red.includes(`node ${node}`) ? [node] : [],
-      seconds,
-    };
+    const lines = stdout.split('\n').filter(line => line !== '');
+    const judged = lines
+      .map((line): RunEvent => JSON.parse(line))
+      .flatMap(event =>
+        event.event === 'gate-judged' ? [{ gate: event.gate, findings: event.findings as Finding[] }] : [],
+      );
+    return { row, mode, node, struck, code, ...saidIn(judged), seconds };
   } finally {
     await bed.heal();
     await bed.proxyctl('rollback', '--yes');

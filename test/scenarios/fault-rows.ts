@@ -33,7 +33,7 @@ export const ROWS = [
   row('all-rules', 'every rule for Services deleted', 'fail', ['kernel-rules'], 'node'),
   row('udp-dropped', 'a filter drops UDP to Services; all rules are there', 'fail', ['service-probes'], 'service'),
   row('conntrack-full', '75 % of the connection table filled', 'fail', ['conntrack'], 'node'),
-  { ...row('no-nft', 'no nft in the image', 'inconclusive', ['effective-mode'], 'node'), towards: 'nftables' },
+  { ...row('no-nft', 'no nft in the image', 'fail', ['node-health'], 'node'), towards: 'nftables' },
 ] as const satisfies readonly FaultRow[];
 export type Fault = (typeof ROWS)[number]['fault'];
 /** A row with its own name. */
