@@ -44,17 +44,30 @@ describe.runIf(process.env.PROXYCTL_TEST_ALL === '1').each(MODES)('nodes in %s m
   beforeAll(() => laidOut(mode));
 
   it('have faults, which are found, and no others are', async () => {
-    const health = await onLivingNodes(mode, () => matrix(mode));
-    for (const outcome of outcomes.filter(o => o.mode === mode)) expectFound(outcome, expect);
+    const health = await onLivingNodes(mode, () => verified(mode));
+    for (const outcome of toldIn(mode, row => row.towards === undefined)) expectFound(outcome, expect);
     expect.soft(health.falseAlarms).toEqual([]);
     expect.soft(health.healthyRounds).toBeGreaterThanOrEqual(HEALTHY_ROUNDS);
   });
+
+  it.runIf(onTheWay(mode).some(isWanted))('have faults that halt a migration', async () => {
+    await onLivingNodes(mode, () => migrated(mode));
+    for (const outcome of toldIn(mode, row => row.towards !== undefined)) expectFound(outcome, expect);
+  });
 });
 
+const toldIn = (mode: Mode, which: (row: Row) => boolean): Outcome[] =>
+  outcomes.filter(outcome => outcome.mode === mode && which(outcome.row));
+
+/** Those of an attempt that a dead node ended count no more. */
+function forget(mode: Mode, which: (row: Row) => boolean): void {
+  const dropped = toldIn(mode, which);
+  outcomes.splice(0, outcomes.length, ...outcomes.filter(outcome => !dropped.includes(outcome)));
+}
+
 /** On a cluster as it is laid out. */
-async function matrix(mode: Mode): Promise<Health> {
-  // Of an attempt that a dead node ended.
-  outcomes.splice(0, outcomes.length, ...outcomes.filter(o => o.mode !== mode));
+async function verified(mode: Mode): Promise<Health> {
+  forget(mode, row => row.towards === undefined);
   if (mode === 'ipvs') await writeSeldom();
   const real = await realFaults();
   const unwanted = ROWS.filter(row => !isWanted(row)).map(row => row.fault);
@@ -62,8 +75,13 @@ async function matrix(mode: Mode): Promise<Health> {
   const health = await verifyFaults(bed, mode, tempFile('playbook.yaml', VERIFY), tell);
   const alarms = `${health.falseAlarms.length} false alarms`;
   healthy.push(`${mode}: ${health.healthyRounds} rounds of nodes without a fault, ${alarms}`);
+  return health;
+}
+
+async function migrated(mode: Mode): Promise<void> {
+  forget(mode, row => row.towards !== undefined);
+  const bed = await realFaults();
   const others = (await nodeNames()).slice(1).join(', ');
   const playbook = tempFile('playbook.yaml', `order: { exclude: [${others}] }\n${MIGRATE}`);
   for (const row of onTheWay(mode).filter(isWanted)) tell(await migrateFault(bed, mode, row, playbook));
-  return health;
 }
