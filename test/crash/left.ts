@@ -98,9 +98,13 @@ export async function anew(): Promise<void> {
   }
 }
 
-/** The machine in hand is replaced: the run halts, and the next call takes the new one for one that joined. */
+/** The machine in hand is replaced: the run halts, and the next call takes the new one for one that joined, or puts all back. */
 export async function anewInHand(): Promise<void> {
-  for (const step of ['prove', 'release']) {
+  for (const [step, next] of [
+    ['prove', 'migrate'],
+    ['release', 'migrate'],
+    ['release', 'rollback'],
+  ] as const) {
     await withLeaver(FIRST, async bed => {
       when(bed, step, () => makeAnew(bed, FIRST), FIRST);
       await ends(bed, 'migrate', 21, new RegExp(`node ${FIRST} was made anew in the middle of its flip`));
@@ -108,8 +112,8 @@ export async function anewInHand(): Promise<void> {
       assert.equal(machine && modeLabel(machine), undefined);
       await bed.sleep(20_000);
       assert.equal(modeOf(bed, FIRST), 'iptables');
-      await ends(bed, 'migrate', 0);
-      expectMode(bed, 'nftables');
+      await ends(bed, next, 0);
+      expectMode(bed, next === 'migrate' ? 'nftables' : 'iptables');
     });
   }
 }

@@ -10,7 +10,7 @@ import { type ConfigEdit, parseConfig } from '../config-text.ts';
 import { createOnce, deleteFenced, patchFenced } from '../fenced.ts';
 import { leaveNamespace } from '../own-namespace.ts';
 import { excludedTemplate, includedTemplate, templateOps } from './exclusion.ts';
-import { clearNode, setMode, stateOf, write } from './node-marks.ts';
+import { clearNode, setMode, setReleased, stateOf, write } from './node-marks.ts';
 import { modeConfigMap, modeDaemonSet, shadowConfigMap, warmPod, warmPodName } from './objects.ts';
 import {
   controlledBy,
@@ -125,7 +125,7 @@ export const daemonsetDriver: Driver = {
     if (node.home === 'mode') await refuseForeign(run);
     await (node.home === 'mode' ? refuseEdited(run) : refuseOtherMode(run, node.name, node.to));
     if (serving === 'warm') await refuseUnserved(run, node);
-    await setMode(run, node, 'release', 'none');
+    await setReleased(run, node);
     // By UID: a pod of the same name may follow.
     await run.waitFor(`the kube-proxy on ${node.name} to end`, POD_SECONDS, async () =>
       (await proxyPods(run, node.name)).length === 0 ? true : undefined,

@@ -1,4 +1,5 @@
 // The label and the annotations that a run sets on nodes.
+import type { KubeObject } from '../../core/cluster.ts';
 import type { FlipNode, RunContext } from '../../core/driver.ts';
 import { ApiError, EXIT, ProxyctlError } from '../../core/errors.ts';
 import { metadataOps } from '../../core/metadata-ops.ts';
@@ -12,19 +13,28 @@ export async function setMode(run: RunContext, node: FlipNode, step: Step, label
   await write(run, node, { labels: { [LABEL_MODE]: label }, annotations: stateOf(run, node, step) });
 }
 
+/** As `setMode`, for a node that is to be released: what was proven was proven on the machine that was planned for, and no other. */
+export async function setReleased(run: RunContext, node: FlipNode): Promise<void> {
+  const wanted = { labels: { [LABEL_MODE]: 'none' }, annotations: stateOf(run, node, 'release') };
+  const planned = run.plan.batches.flatMap(batch => batch.nodes).find(({ name }) => name === node.name);
+  await write(run, node, wanted, ({ metadata }) => {
+    if (planned && metadata.uid !== planned.uid)
+      throw new ApiError(`Node ${node.name} is gone: another machine bears its name`, 404, 'NotFound');
+  });
+}
+
 /**
- * Throws when the machine of that name is not the one that was planned for, and what was seen there not seen here; and when the
- * node is not as it was written: a webhook changes what comes in, and nothing may be built on it.
+ * Throws when the node is not as it was written: a webhook changes what comes in, and nothing may be built on it. `refuse` may
+ * throw for what stands there now.
  */
 export async function write(
   run: RunContext,
   { name }: FlipNode,
   wanted: Parameters<typeof metadataOps>[1],
+  refuse: (now: KubeObject) => void = () => undefined,
 ): Promise<void> {
-  const planned = run.plan.batches.flatMap(batch => batch.nodes).find(node => node.name === name);
   const node = await patchFenced(run, { kind: 'Node', name }, object => {
-    if (planned && object.metadata.uid !== planned.uid)
-      throw new ApiError(`Node ${name} is gone: another machine bears its name`, 404, 'NotFound');
+    refuse(object);
     return metadataOps(object, wanted);
   });
   if (metadataOps(node, wanted).length === 0) return;
