@@ -24,7 +24,8 @@ async function withRestarts(bed: Bed, action: Action): Promise<void> {
   const codes: unknown[] = [];
   while (codes.at(-1) !== 0 && codes.length < MOST_RUNS) codes.push(await bed.run(bed.process(action), action));
   expect(codes.at(-1), `${action} ended with ${codes}`).toBe(0);
-  expect([...struck].sort()).toEqual([...STEPS].sort());
+  // A flip may be called off for it.
+  expect([...struck]).toEqual(expect.arrayContaining([...STEPS]));
 }
 
 it.each(DIRECTIONS.map(([from, to]) => ({ from, to })))(

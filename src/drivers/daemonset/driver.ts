@@ -1,6 +1,6 @@
 import { type KubeObject, type PatchOp, pointer, type Ref } from '../../core/cluster.ts';
 import { translateConfig } from '../../core/config-translation.ts';
-import type { Driver, RunContext, SeenPod } from '../../core/driver.ts';
+import type { Driver, RunContext } from '../../core/driver.ts';
 import { ApiError } from '../../core/errors.ts';
 import { metadataOps } from '../../core/metadata-ops.ts';
 import { MODES, type Mode } from '../../core/mode.ts';
@@ -24,6 +24,7 @@ import {
   POD_SECONDS,
   proxyPods,
   refuseUnserved,
+  running,
   warmPodOf,
   warmPods,
 } from './pods.ts';
@@ -249,12 +250,6 @@ export const daemonsetDriver: Driver = {
     await leaveNamespace(run);
   },
 };
-
-/** The pod once it runs. */
-function running(pod: KubeObject | undefined, seen: SeenPod): KubeObject | undefined {
-  seen(pod);
-  return pod && isRunning(pod) ? pod : undefined;
-}
 
 /** The modes that this run may bring a node into: the target, and for the way back where the nodes came from. */
 function modesOf(run: RunContext): Mode[] {

@@ -1,6 +1,6 @@
 // What the driver asks of the cluster about kube-proxy's pods and revisions.
 import type { KubeObject, Ref } from '../../core/cluster.ts';
-import type { FlipNode, RunContext } from '../../core/driver.ts';
+import type { FlipNode, RunContext, SeenPod } from '../../core/driver.ts';
 import { WaitedInVain } from '../../core/errors.ts';
 import { MODES, type Mode } from '../../core/mode.ts';
 import { LABEL_MODE, LABEL_PART, LABEL_RUN, PARTS } from '../../core/names.ts';
@@ -49,13 +49,23 @@ export function warmPodOf(run: RunContext, { name }: Pick<FlipNode, 'name'>): Pr
   return run.cluster.get({ kind: 'Pod', namespace: namespaceOf(run), name: warmPodName(name) });
 }
 
-/** Throws unless the warm kube-proxy runs: a released node has no other, and what was proven may have been a while ago. */
+/**
+ * Resolves once the warm kube-proxy runs, and throws where it does not: a released node has no other, and what was proven may
+ * have been a while ago. One that is just starting again has left its rules where they were.
+ */
 export async function refuseUnserved(run: RunContext, node: FlipNode): Promise<void> {
-  const pod = await warmPodOf(run, node);
-  if (pod && isRunning(pod)) return;
-  throw new WaitedInVain(
-    `the warm kube-proxy on ${node.name} was proven and ran no more when its turn came to serve alone`,
-  );
+  const what = `the warm kube-proxy on ${node.name}`;
+  await run.waitFor(`${what} to run`, POD_SECONDS, async seen => {
+    const pod = await warmPodOf(run, node);
+    if (!pod) throw new WaitedInVain(`${what} was proven and ran no more when its turn came to serve alone`);
+    return running(pod, seen);
+  });
+}
+
+/** The pod once it runs. */
+export function running(pod: KubeObject | undefined, seen: SeenPod): KubeObject | undefined {
+  seen(pod);
+  return pod && isRunning(pod) ? pod : undefined;
 }
 
 /** The warm kube-proxies of the run, on whatever node. */
