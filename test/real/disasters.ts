@@ -134,6 +134,7 @@ async function powerCycle(node: string): Promise<void> {
 const STOPPED_MS = 60_000;
 /** Nodes whose heartbeats were not heard are called unready a moment after the server is back, if they are. */
 const HEARTBEATS_MS = 20_000;
+const CALM_SECONDS = 300;
 
 /** The server hangs for a minute: connections to it are taken and nobody answers. */
 async function stopApiServer(): Promise<void> {
@@ -163,10 +164,14 @@ function nameOf(pid: number): string | undefined {
   }
 }
 
+/** The server may hang again meanwhile. */
 async function nodesCalm(): Promise<void> {
   await sleep(HEARTBEATS_MS);
-  await kubectl('wait', '--for=condition=Ready', 'node', '--all', '--timeout=180s');
-  await kubectl('-n', 'shop', 'wait', '--for=condition=Ready', 'pod', '--all', '--timeout=180s');
+  await eventually('nodes and servers to be Ready', CALM_SECONDS, async () => {
+    await kubectl('wait', '--for=condition=Ready', 'node', '--all', '--timeout=10s');
+    await kubectl('-n', 'shop', 'wait', '--for=condition=Ready', 'pod', '--all', '--timeout=10s');
+    return true;
+  });
 }
 
 /** What kills cost where nothing migrates is looked at for so long. */

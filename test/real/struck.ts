@@ -28,13 +28,15 @@ export interface Strike {
 /** The way there with a disaster in each step, and the way back; and, for kills, a way back after each single one on the way there. */
 export function strikesInSteps(kind: Kind): Strike[] {
   const there = { kind, from: 'before', to: 'one' } as const;
+  // Between these modes nothing is swept: a command that is not killed is in its next step by then.
+  const steps = kind === KILL ? STEPS : STEPS.filter(step => step !== 'sweep');
   const back: Strike = {
     kind,
     from: 'one',
     to: 'before',
-    blows: STEPS.map((step, i) => ({ when: { step, after: 1000 }, next: i % 2 === 0 ? 'rollback' : 'resume' })),
+    blows: steps.map((step, i) => ({ when: { step, after: 1000 }, next: i % 2 === 0 ? 'rollback' : 'resume' })),
   };
-  const rows: Strike[] = [{ ...there, blows: STEPS.map(step => ({ when: { step, after: 0 }, next: 'resume' })) }, back];
+  const rows: Strike[] = [{ ...there, blows: steps.map(step => ({ when: { step, after: 0 }, next: 'resume' })) }, back];
   const single = STEPS.map(
     (step): Strike => ({ ...there, blows: [{ when: { step, after: 3000 }, next: 'rollback' }] }),
   );
