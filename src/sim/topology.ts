@@ -68,7 +68,8 @@ export function nodeObject(place: NodePlace): KubeObject {
     'node-role.kubernetes.io/control-plane': '',
     'node.kubernetes.io/exclude-from-external-load-balancers': '',
   };
-  const resources = { cpu: '4', memory: '8148484Ki', 'ephemeral-storage': '61255492Ki', pods: '110' };
+  // Its kubelet refuses no pod, however many Services were asked for.
+  const resources = { cpu: '4', memory: '8148484Ki', 'ephemeral-storage': '61255492Ki', pods: '10000' };
   return {
     apiVersion: 'v1',
     kind: 'Node',
