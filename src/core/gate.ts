@@ -161,7 +161,7 @@ export function defineGate<Seen>(spec: GateSpec<Seen>): Gate & { judge: GateSpec
   };
 }
 
-export function verdictOf(findings: readonly Finding[]): Verdict {
+export function verdictOf(findings: readonly Pick<Finding, 'level'>[]): Verdict {
   if (findings.some(f => f.level === 'error')) return 'fail';
   if (findings.some(f => f.level === 'inconclusive')) return 'inconclusive';
   return 'pass';

@@ -64,3 +64,8 @@ export const Plan = z.strictObject({
   fingerprint: Fingerprint,
 });
 export type Plan = z.infer<typeof Plan>;
+
+/** The node of that name, whichever batch it is in. */
+export function plannedNode({ batches }: Pick<Plan, 'batches'>, name: string): PlannedNode | undefined {
+  return batches.flatMap(batch => batch.nodes).find(node => node.name === name);
+}

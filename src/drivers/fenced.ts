@@ -9,8 +9,7 @@ import type { RunContext, Runner } from '../core/driver.ts';
 import { ApiError, EXIT, ProxyctlError } from '../core/errors.ts';
 import { ANNOTATION_EPOCH } from '../core/names.ts';
 import { epochOn, fenceOf } from '../core/run-state.ts';
-
-const TRIES = 8;
+import { unraced } from '../core/unraced.ts';
 
 /**
  * Patches an object behind the fence: reads it, asks `change` what to do, and writes only if nobody with a newer epoch has
@@ -22,7 +21,7 @@ export async function patchFenced(
   ref: Ref,
   change: (object: KubeObject) => PatchOp[],
 ): Promise<KubeObject> {
-  return retried(run, async () => {
+  return unraced(run, async () => {
     const object = await run.cluster.get(ref);
     if (!object) throw new ApiError(`${ref.kind} ${ref.name} is gone`, 404, 'NotFound');
     refuseNewer(run, object);
@@ -33,26 +32,13 @@ export async function patchFenced(
 
 /** Deletes that very object, unless somebody wrote to it since it was read. Gone already is fine. */
 export async function deleteFenced(run: Runner, ref: Ref, uid: string | undefined): Promise<void> {
-  await retried(run, async () => {
+  await unraced(run, async () => {
     const object = await run.cluster.get(ref);
     if (!object || object.metadata.uid !== uid) return;
     refuseNewer(run, object);
     const { resourceVersion } = object.metadata;
     await run.cluster.delete(ref, { ...(uid ? { uid } : {}), ...(resourceVersion ? { resourceVersion } : {}) });
   });
-}
-
-/** The server answers 409 to an outdated version and 422 to a failed test: somebody wrote in between. Read again. */
-async function retried<T>(run: Runner, attempt: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await attempt();
-    } catch (error) {
-      const raced = error instanceof ApiError && (error.status === 409 || error.status === 422);
-      if (!raced || tries >= TRIES) throw error;
-      await run.clock.sleep(50 * tries, run.signal);
-    }
-  }
 }
 
 /** Our fence stands on the object, or nobody has written since we read it. */

@@ -5,32 +5,27 @@ import { ApiError } from '../core/errors.ts';
 import { metadataOps } from '../core/metadata-ops.ts';
 import { ANNOTATION_CONTROL, LEASE, NAMESPACE } from '../core/names.ts';
 import { type Control, controlOf, type Doing, doingOf } from '../core/steering.ts';
+import { unraced } from '../core/unraced.ts';
 
 const ref: Ref = { kind: 'Lease', namespace: NAMESPACE, name: LEASE };
-const TRIES = 8;
 const LOOK_MS = 300;
 /** A runner that is alive looks every second and renews every five; by now its Lease is stale. */
 const ANSWER_MS = 20_000;
 
 /** Changes what is wanted of the run; gives the number of the change. Throws a 404 when there is no Lease. */
 export async function ask(cluster: Cluster, clock: Clock, change: (control: Control) => Control): Promise<number> {
-  for (let tries = 1; ; tries++) {
+  // The runner may renew in between.
+  return unraced({ clock }, async () => {
     const lease = await cluster.get(ref);
     if (!lease) throw new ApiError(`there is no Lease ${NAMESPACE}/${LEASE}: the run has ended`, 404, 'NotFound');
     const before = controlOf(lease);
     const control = { ...change(before), change: Math.max(before.change, 0) + 1 };
-    try {
-      await cluster.patch(ref, [
-        { op: 'test', path: '/metadata/resourceVersion', value: lease.metadata.resourceVersion },
-        ...metadataOps(lease, { annotations: { [ANNOTATION_CONTROL]: JSON.stringify(control) } }),
-      ]);
-      return control.change;
-    } catch (error) {
-      // The runner renewed in between.
-      if (!(error instanceof ApiError) || ![409, 422].includes(error.status) || tries >= TRIES) throw error;
-      await clock.sleep(50 * tries);
-    }
-  }
+    await cluster.patch(ref, [
+      { op: 'test', path: '/metadata/resourceVersion', value: lease.metadata.resourceVersion },
+      ...metadataOps(lease, { annotations: { [ANNOTATION_CONTROL]: JSON.stringify(control) } }),
+    ]);
+    return control.change;
+  });
 }
 
 /** What the runner says once it has heard the change; undefined when it does not answer, or has ended. */

@@ -1,10 +1,12 @@
 import type { FlipNode } from '../core/driver.ts';
 import { onRedOf } from '../core/gate-settings.ts';
 import type { Mode } from '../core/mode.ts';
+import { plannedNode } from '../core/plan.ts';
 import { flipTally } from '../core/probe-tally.ts';
 import { modeLabel, type Step } from '../core/run-state.ts';
 import { needsSweep, sharesChains } from '../core/sweep.ts';
 import { type Engine, Halt, Red, stopPoint } from './engine.ts';
+import { lossOf } from './lost.ts';
 import { baseline, begin, changed, type Flip, type Flipping, gates, prove, soak } from './node-gates.ts';
 import { mending } from './phase.ts';
 import { type Sweeping, startSweep } from './sweeper.ts';
@@ -174,9 +176,9 @@ async function abort(flip: Flip): Promise<void> {
 
 /** The machine that was in hand has gone: nothing of ours is on one that bears its name now, and its kube-proxy is left alone. */
 async function isMadeAnew({ run }: Engine, name: string): Promise<boolean> {
-  const planned = run.plan.batches.flatMap(b => b.nodes).find(n => n.name === name);
+  const planned = plannedNode(run.plan, name);
   const object = await run.cluster.get({ kind: 'Node', name });
-  return object?.metadata.uid !== planned?.uid;
+  return planned === undefined || lossOf(planned, object) !== undefined;
 }
 
 /** The warm kube-proxy and its rules away, on a node whose own was never released: `now` is the mode of that one. */

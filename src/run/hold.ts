@@ -20,7 +20,7 @@ export async function holding<T>(hold: Hold, perform: (held: Held) => Promise<T>
   const written = record ? await newestEpoch(cluster, record) : 0;
   const held = await takeLease(cluster, clock, { ...hold, written });
   try {
-    await keepNamespace(cluster, fenceOf({ id: hold.run, epoch: held.epoch }));
+    await keepNamespace(cluster, clock, fenceOf({ id: hold.run, epoch: held.epoch }));
     const now = await findRecord(cluster);
     if (now?.run !== record?.run || now?.revision !== record?.revision) {
       const what = now ? `run ${now.run} was changed or started` : `run ${record?.run} ended`;

@@ -8,6 +8,7 @@ import { emptyView, type NodeView, observe } from '../core/node-view.ts';
 import { type ProbeTargets, parseObservation } from '../core/observation.ts';
 import { isMade } from '../core/own-namespace.ts';
 import { proxyAddresses } from '../core/proxy-address.ts';
+import { unraced } from '../core/unraced.ts';
 import { waiter } from './engine.ts';
 import { fencedCluster } from './fence.ts';
 import { takeLease } from './lease.ts';
@@ -20,7 +21,6 @@ const AT_ONCE = 16;
 /** Time for a watcher to start and to look, image pull included, in seconds. */
 const LOOK_SECONDS = 120;
 const GONE_SECONDS = 180;
-const TRIES = 8;
 const ADVICE = 'see the pods in namespace proxyctl';
 const LOOK_MAP = 'proxyctl-look';
 const NO_TARGETS: ProbeTargets = { version: 1, targets: [] };
@@ -152,24 +152,22 @@ function lookPod({ id, image, proxyConfig, trace = [] }: Looking, node: string):
 }
 
 /** Our namespace away, or only our Lease where the namespace was given to us. */
-async function leave({ cluster, waitFor }: Looking): Promise<void> {
+async function leave(looking: Looking): Promise<void> {
+  const { cluster, waitFor } = looking;
   const ref = { kind: 'Namespace' as const, name: NAMESPACE };
-  for (let tries = 1; ; tries++) {
+  // Whether it is still ours to take away, the Lease is asked before each delete.
+  const goes = await unraced(looking, async () => {
     const namespace = await cluster.get(ref);
-    if (!namespace) return;
+    if (!namespace) return false;
     if (!isMade(namespace)) {
       await cluster.delete({ kind: 'Lease', namespace: NAMESPACE, name: LEASE });
-      return;
+      return false;
     }
     const { uid, resourceVersion } = namespace.metadata;
-    try {
-      await cluster.delete(ref, { ...(uid ? { uid } : {}), ...(resourceVersion ? { resourceVersion } : {}) });
-      break;
-    } catch (error) {
-      // Somebody has written to it since it was read. Whether it is still ours to take away the next delete asks the Lease.
-      if (!(error instanceof ApiError) || error.status !== 409 || tries >= TRIES) throw error;
-    }
-  }
+    await cluster.delete(ref, { ...(uid ? { uid } : {}), ...(resourceVersion ? { resourceVersion } : {}) });
+    return true;
+  });
+  if (!goes) return;
   await waitFor(`namespace ${NAMESPACE} to go`, GONE_SECONDS, async () =>
     (await cluster.get(ref)) ? undefined : true,
   );

@@ -6,6 +6,7 @@ import { metadataOps } from '../core/metadata-ops.ts';
 import { ANNOTATION_EPOCH, LABEL_PART, LABEL_RUN, NAMESPACE, PARTS } from '../core/names.ts';
 import { isMade, nodeAccount, ownNamespace } from '../core/own-namespace.ts';
 import { epochOn, RunRecord } from '../core/run-state.ts';
+import { unraced } from '../core/unraced.ts';
 import { withhold } from '../core/withheld.ts';
 import type { Engine } from './engine.ts';
 
@@ -17,8 +18,6 @@ const MOST_BYTES = 1_048_576;
 const ROOM_BYTES = 65_536;
 /** Bytes of a record as JSON; one that fits has some 4 MB. More is not unpacked, whoever wrote it. */
 const MOST_TEXT_BYTES = 32 << 20;
-/** Of a write that others come before. */
-const TRIES = 8;
 
 /** The record of the run that the cluster bears, its latest revision; undefined without a run. Throws on one of another version. */
 export async function findRecord(cluster: Cluster): Promise<RunRecord | undefined> {
@@ -98,9 +97,9 @@ export async function ensureNamespace(cluster: Cluster, clock: Clock): Promise<v
  * another version, and the server refuses that. One that was given to us nobody takes away.
  * @throws ProxyctlError 25 when it goes already.
  */
-export async function keepNamespace(cluster: Cluster, fence: string): Promise<void> {
+export function keepNamespace(cluster: Cluster, clock: Clock, fence: string): Promise<void> {
   const ref = { kind: 'Namespace', name: NAMESPACE } as const;
-  for (let tries = 1; ; tries++) {
+  const put = async (): Promise<void> => {
     const namespace = await cluster.get(ref);
     if (!namespace || namespace.metadata.deletionTimestamp) {
       const message = `namespace ${NAMESPACE} is taken away at this moment by who made it; nothing was changed; call again`;
@@ -113,11 +112,13 @@ export async function keepNamespace(cluster: Cluster, fence: string): Promise<vo
       await cluster.patch(ref, [{ op: 'test', path: '/metadata/resourceVersion', value: resourceVersion }, ...ops]);
       return;
     } catch (error) {
+      // It has gone since it was read.
+      if (error instanceof ApiError && error.status === 404) return put();
       // Who was not given the right to write to it goes on without.
-      if (error instanceof ApiError && error.status === 403) return;
-      if (!(error instanceof ApiError) || ![404, 409, 422].includes(error.status) || tries >= TRIES) throw error;
+      if (!(error instanceof ApiError) || error.status !== 403) throw error;
     }
-  }
+  };
+  return unraced({ clock }, put);
 }
 
 async function createQuietly(cluster: Cluster, object: KubeObject): Promise<void> {

@@ -4,6 +4,7 @@ import { apiService, apiSlice } from '../../src/core/api-services.ts';
 import type { KubeObject } from '../../src/core/cluster.ts';
 import { compareRules } from '../../src/core/compare-rules.ts';
 import { expectedRules, type RulePlace } from '../../src/core/expected-rules.ts';
+import { ruleOptions } from '../../src/core/rule-options.ts';
 import { ServiceHistory } from '../../src/core/service-history.ts';
 import type { ServiceRule } from '../../src/core/service-rules.ts';
 import { hintUse } from '../../src/core/topology-hints.ts';
@@ -18,14 +19,7 @@ const PLACE: RulePlace = {
   hints: hintUse(),
   mode: 'nftables',
   addresses: ['192.168.0.7'],
-  options: {
-    nodePortAddresses: [],
-    bound: '',
-    excludeCIDRs: [],
-    externalIPs: true,
-    featureGates: {},
-    minSyncSeconds: 1,
-  },
+  options: ruleOptions({}),
   families: ['IPv4', 'IPv6'],
 };
 

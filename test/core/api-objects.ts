@@ -2,6 +2,7 @@
 import { type ApiService, type ApiSlice, apiService, apiSlice } from '../../src/core/api-services.ts';
 import type { KubeObject } from '../../src/core/cluster.ts';
 import type { RulePlace } from '../../src/core/expected-rules.ts';
+import { ruleOptions } from '../../src/core/rule-options.ts';
 import { hintUse } from '../../src/core/topology-hints.ts';
 
 type Json = Record<string, unknown>;
@@ -76,13 +77,6 @@ export const PLACE: RulePlace = {
   hints: hintUse(),
   mode: 'nftables',
   addresses: ['192.168.0.1'],
-  options: {
-    nodePortAddresses: [],
-    bound: '',
-    excludeCIDRs: [],
-    externalIPs: true,
-    featureGates: {},
-    minSyncSeconds: 1,
-  },
+  options: ruleOptions({}),
   families: ['IPv4', 'IPv6'],
 };

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { emptyView, type NodeView } from '../../src/core/node-view.ts';
+import { ruleOptions } from '../../src/core/rule-options.ts';
 import type { ServiceRule } from '../../src/core/service-rules.ts';
 import { chooseNodes, type TraceFacts, traceOf } from '../../src/core/trace.ts';
 import { commandsFor } from '../../src/core/trace-commands.ts';
@@ -28,14 +29,7 @@ function traced(held: readonly ServiceRule[], over: Partial<TraceFacts> = {}) {
     versions: [version('10.244.0.5'), version('10.244.0.6')],
     choices: [{ node, why: 'asked for' }],
     views: new Map([['n1', view]]),
-    options: {
-      nodePortAddresses: [],
-      bound: '',
-      excludeCIDRs: [],
-      externalIPs: true,
-      featureGates: {},
-      minSyncSeconds: 1,
-    },
+    options: ruleOptions({}),
     modes: ['iptables', 'nftables'],
     ...over,
   });

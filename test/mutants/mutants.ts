@@ -216,7 +216,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'a namespace without a fence',
     file: 'src/run/hold.ts',
-    find: '    await keepNamespace(cluster, fenceOf({ id: hold.run, epoch: held.epoch }));\n',
+    find: '    await keepNamespace(cluster, clock, fenceOf({ id: hold.run, epoch: held.epoch }));\n',
     replace: '',
     why: 'a look that slept takes the namespace away, and the record of a run with it',
   },

@@ -182,7 +182,7 @@ export function isFound({ row, verdict, gates, named, struck, node }: Omit<Outco
   return wanted.every(name => named.includes(name)) && (row.names !== 'service' || named.length === wanted.length);
 }
 
-function judgementsOf({ nodes, gates }: Verification, node: string): Judged[] {
+function judgementsOf({ nodes, gates }: Verification, node: string): Judgement[] {
   const isOfNode = ({ subject }: Finding) => subject === `node ${node}`;
   return [
     ...(nodes.find(n => n.name === node)?.gates ?? []),
@@ -190,7 +190,11 @@ function judgementsOf({ nodes, gates }: Verification, node: string): Judged[] {
   ];
 }
 
-type Judged = Pick<Judgement, 'gate' | 'findings'>;
+/** What a gate found, as `verify` gives it or a journal has it. */
+interface Judged {
+  readonly gate: string;
+  readonly findings: readonly Pick<Finding, 'level' | 'subject'>[];
+}
 
 function saidIn(judgements: readonly Judged[]): Said {
   const verdict = verdictOf(judgements.flatMap(j => j.findings));
@@ -239,9 +243,7 @@ export async function migrateFault(bed: FaultTestbed, mode: Mode, row: Row, play
     const lines = stdout.split('\n').filter(line => line !== '');
     const judged = lines
       .map((line): RunEvent => JSON.parse(line))
-      .flatMap(event =>
-        event.event === 'gate-judged' ? [{ gate: event.gate, findings: event.findings as Finding[] }] : [],
-      );
+      .flatMap(event => (event.event === 'gate-judged' ? [event] : []));
     return { row, mode, node, struck, code, ...saidIn(judged), seconds };
   } finally {
     await bed.heal();

@@ -23,10 +23,10 @@ import {
   namespaceOf,
   POD_SECONDS,
   proxyPods,
-  refuseUnserved,
   running,
   warmPodOf,
   warmPods,
+  warmServes,
 } from './pods.ts';
 import {
   committedText,
@@ -125,7 +125,7 @@ export const daemonsetDriver: Driver = {
     await refuseReverted(run);
     if (node.home === 'mode') await refuseForeign(run);
     await (node.home === 'mode' ? refuseEdited(run) : refuseOtherMode(run, node.name, node.to));
-    if (serving === 'warm') await refuseUnserved(run, node);
+    if (serving === 'warm') await warmServes(run, node);
     await setReleased(run, node);
     // By UID: a pod of the same name may follow.
     await run.waitFor(`the kube-proxy on ${node.name} to end`, POD_SECONDS, async () =>

@@ -5,19 +5,25 @@ import { ApiError, EXIT, ProxyctlError } from '../../core/errors.ts';
 import { metadataOps } from '../../core/metadata-ops.ts';
 import type { Mode } from '../../core/mode.ts';
 import { ANNOTATION_EPOCH, ANNOTATION_STATE, LABEL_MODE } from '../../core/names.ts';
+import { plannedNode } from '../../core/plan.ts';
 import { fenceOf, type NodeState, type Step } from '../../core/run-state.ts';
 import { patchFenced } from '../fenced.ts';
 
-/** Sets or removes the mode label, and writes the step and our epoch, in one patch. */
-export async function setMode(run: RunContext, node: FlipNode, step: Step, label: Mode | 'none' | null): Promise<void> {
-  await write(run, node, { labels: { [LABEL_MODE]: label }, annotations: stateOf(run, node, step) });
+/** Sets or removes the mode label, and writes the step and our epoch, in one patch; `refuse` as in `write`. */
+export async function setMode(
+  run: RunContext,
+  node: FlipNode,
+  step: Step,
+  label: Mode | 'none' | null,
+  refuse?: (now: KubeObject) => void,
+): Promise<void> {
+  await write(run, node, { labels: { [LABEL_MODE]: label }, annotations: stateOf(run, node, step) }, refuse);
 }
 
 /** As `setMode`, for a node that is to be released: what was proven was proven on the machine that was planned for, and no other. */
 export async function setReleased(run: RunContext, node: FlipNode): Promise<void> {
-  const wanted = { labels: { [LABEL_MODE]: 'none' }, annotations: stateOf(run, node, 'release') };
-  const planned = run.plan.batches.flatMap(batch => batch.nodes).find(({ name }) => name === node.name);
-  await write(run, node, wanted, ({ metadata }) => {
+  const planned = plannedNode(run.plan, node.name);
+  await setMode(run, node, 'release', 'none', ({ metadata }) => {
     if (planned && metadata.uid !== planned.uid)
       throw new ApiError(`Node ${node.name} is gone: another machine bears its name`, 404, 'NotFound');
   });

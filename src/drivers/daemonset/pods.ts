@@ -53,7 +53,7 @@ export function warmPodOf(run: RunContext, { name }: Pick<FlipNode, 'name'>): Pr
  * Resolves once the warm kube-proxy runs, and throws where it does not: a released node has no other, and what was proven may
  * have been a while ago. One that is just starting again has left its rules where they were.
  */
-export async function refuseUnserved(run: RunContext, node: FlipNode): Promise<void> {
+export async function warmServes(run: RunContext, node: FlipNode): Promise<void> {
   const what = `the warm kube-proxy on ${node.name}`;
   await run.waitFor(`${what} to run`, POD_SECONDS, async seen => {
     const pod = await warmPodOf(run, node);
