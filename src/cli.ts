@@ -247,8 +247,15 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
     .description('put back exactly what was there, without a gap')
     .option('--run <id>', 'the run to roll back')
     .option('--node <name>', 'only this node')
+    .option(
+      '--skip <nodes>',
+      'leave these nodes as they are, as one that will not get well (names, separated by commas); the run stays for them (exit 21)',
+    )
     .option('--takeover', 'take the run over even if its runner is alive (needs --run)')
-    .addHelpText('after', '\nExamples:\n  proxyctl rollback\n  proxyctl rollback --node worker-7')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  proxyctl rollback\n  proxyctl rollback --node worker-7\n  proxyctl rollback --skip worker-9',
+    )
     .action(async options => action(async io => (await import('./commands/undo.ts')).rollbackCommand(io, options)));
   changing(program.command('finalize'))
     .description("make the new mode the cluster's own; after it, undo is a new migration")

@@ -121,6 +121,8 @@ export interface RunOptions {
   action: 'migrate' | 'rollback' | 'finalize';
   /** The one node that a rollback puts back. */
   only?: string;
+  /** Nodes that it leaves as they are. */
+  skipped?: ReadonlySet<string>;
 }
 
 /** Where this machine keeps what it knows of a run. Its names come from the cluster, so they are no paths here. */
@@ -174,6 +176,7 @@ export async function openRun(options: RunOptions): Promise<OpenRun> {
     hash: sha256,
     expectedModes,
     exposed: new Set(),
+    skipped: options.skipped ?? new Set(),
     excludeCIDRs: excludedBy(proxyConfig),
     proxyConfig,
     truth: services.truth,

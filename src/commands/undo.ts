@@ -32,6 +32,8 @@ import { signals } from './signals.ts';
 
 export interface UndoOptions extends TakeOver {
   node?: string;
+  /** Names, separated by commas. */
+  skip?: string;
   yes?: boolean;
   watcherImage?: string;
 }
@@ -64,6 +66,7 @@ async function performOf(undo: Undo, cluster: Cluster, record: RunRecord, invent
         EXIT.usage,
       );
     }
+    refuseOddSkips(undo, inventory);
     return engine => rollback(engine, options.node);
   }
   // A finalize that was left goes on, whatever its nodes serve in by now; under the Lease it looks again.
@@ -72,6 +75,24 @@ async function performOf(undo: Undo, cluster: Cluster, record: RunRecord, invent
   const shared = configMap && parseConfig(configMap.text).mode;
   if (shared !== record.plan.to) await refuseOtherModes(cluster, record, inventory);
   return finalize;
+}
+
+function skippedBy({ skip }: UndoOptions): ReadonlySet<string> {
+  return new Set(skip?.split(',').map(name => name.trim()));
+}
+
+/** A typing error must not bring back a node that was to be left alone. */
+function refuseOddSkips({ options }: Undo, { nodes }: Inventory): void {
+  const skipped = skippedBy(options);
+  const known = new Set(nodes.map(node => node.name));
+  const odd = [...skipped].filter(name => !known.has(name));
+  if (odd.length > 0)
+    throw new ProxyctlError(
+      `--skip names ${few(odd)}, which is no node of this cluster; there are ${few([...known])}`,
+      EXIT.usage,
+    );
+  if (options.node !== undefined && skipped.has(options.node))
+    throw new ProxyctlError(`--node and --skip both name ${options.node}; nothing would go back`, EXIT.usage);
 }
 
 function nodesOf({ plan }: RunRecord): PlannedNode[] {
@@ -87,17 +108,21 @@ async function meaningOf({ action, options }: Undo, cluster: Cluster, record: Ru
     return `mode ${to} becomes kube-proxy's own on ${all}, by a plain restart each; after this, undo is a new migration`;
   const from = [...new Set(nodes.map(node => node.from))].join(', ');
   const names = new Set(nodes.map(node => node.name));
+  const skipped = skippedBy(options);
+  const but = skipped.size === 0 ? '' : `, but for ${few([...skipped])}, left as it is`;
   let labelled = 0;
   const between: string[] = [];
   for await (const node of cluster.list('Node')) {
     const { name } = node.metadata;
     if (!names.has(name)) continue;
     if (modeLabel(node) !== undefined) labelled++;
-    if (isBetween(node, to) && name !== options.node) between.push(name);
+    if (isBetween(node, to) && name !== options.node && !skipped.has(name)) between.push(name);
   }
-  if (options.node === undefined) return `${labelled} of the run's ${all} bear its label and go back to ${from}`;
+  if (options.node === undefined) return `${labelled} of the run's ${all} bear its label and go back to ${from}${but}`;
   const wanted = `1 of the run's ${all} goes back to ${nodes.find(n => n.name === options.node)?.from}`;
-  return between.length === 0 ? wanted : `${wanted}, after what was left in the middle of a flip: ${few(between)}`;
+  return between.length === 0
+    ? wanted + but
+    : `${wanted}, after what was left in the middle of a flip: ${few(between)}${but}`;
 }
 
 async function onRecord(undo: Undo): Promise<number> {
@@ -139,7 +164,8 @@ export async function undoStanding(undo: Undo, cluster: Cluster, record: RunReco
   const { run } = record;
   return holding({ cluster, clock: realClock, record, run, holder: holder(run), force }, async held => {
     const { stop, kill, off } = signals(text => io.err(text));
-    const asked: RunOptions = { cluster, inventory, record, held, stop, kill, action, ...only, ...imageOf(options) };
+    const wanted = { ...only, skipped: skippedBy(options), ...imageOf(options) };
+    const asked: RunOptions = { cluster, inventory, record, held, stop, kill, action, ...wanted };
     try {
       const { code } = await runAction(io, asked, perform);
       // A rollback that was asked for is done when everything is back.

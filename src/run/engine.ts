@@ -49,6 +49,8 @@ export interface Engine {
   /** The mode that each node of the run must be in now. */
   readonly expectedModes: Map<string, Mode>;
   readonly exposed: Set<string>;
+  /** Nodes that a rollback is to leave as they are. */
+  readonly skipped: ReadonlySet<string>;
   /** Addresses that the sweep must leave alone: ipvs.excludeCIDRs of the original configuration. */
   readonly excludeCIDRs: readonly string[];
   /** The original KubeProxyConfiguration, parsed. */

@@ -122,7 +122,7 @@ interface Due {
   readonly from?: Mode;
 }
 
-/** Gives all nodes back that are Ready, one that was left in the middle first; gives those that are away. */
+/** Gives all nodes back that are Ready, one that was left in the middle first; gives those that are away, and why. */
 async function giveBack(engine: Engine, watches: Watches, said: readonly string[]): Promise<string[]> {
   const { run, driver } = engine;
   const objects = await nodesNow(engine);
@@ -136,7 +136,7 @@ async function giveBack(engine: Engine, watches: Watches, said: readonly string[
     await turn(engine);
     if (!node.ready && node.inHand)
       throw new Halt('halted', `node ${node.name} is not Ready, in the middle of its restart`);
-    if (!node.ready) away.push(node.name);
+    if (!node.ready) away.push(`${node.name} (not Ready)`);
     else if (node.from !== undefined) await bringAlong(engine, watches, [{ name: node.name, from: node.from }]);
     else {
       await refuseNews(engine, said);

@@ -84,7 +84,7 @@ export async function putBack(
       const why = await whyHalted(error, () => engine.driver.foreign(engine.run));
       return notBack(
         stuck,
-        `${node.name} is not well on its way back to ${node.to}: ${why}; no other node goes back before it`,
+        `${node.name} is not well on its way back to ${node.to}: ${why}; no other node goes back before it, but with --skip ${node.name}`,
       );
     }
     watches.leave(node.name);
@@ -121,8 +121,8 @@ export async function sayForeign({ driver, run, journal }: Engine, said: readonl
 
 /**
  * The original object without what is ours (`shared` is the mode its configuration says), and with what somebody else has changed
- * in it, of which `said` was said; pods of another template restarted one by one; our objects gone. Gives the nodes that are away
- * and have still to restart: until then what belongs to all stays.
+ * in it, of which `said` was said; pods of another template restarted one by one; our objects gone. Gives the nodes that have still
+ * to restart, and why: until then what belongs to all stays.
  */
 export async function leave(
   engine: Engine,
@@ -141,7 +141,7 @@ export async function leave(
   const first = bearing(engine, nodes, 'warm').filter(name => outdated.includes(name));
   const due = [...new Set([...unseen, ...first, ...outdated])].flatMap(name => {
     const object = nodes.get(name);
-    return object ? [{ name, ready: isReady(object) }] : [];
+    return object ? [{ name, ready: isReady(object) && !engine.skipped.has(name) }] : [];
   });
   const all = readyFirst(due);
   const prefetch = (next: (typeof all)[number] | undefined) => watches.prefetch(next?.ready ? next.name : undefined);
@@ -155,7 +155,8 @@ export async function leave(
       // A node that came during the run was served by the original DaemonSet all the time.
       await restart(engine, watch, engine.expectedModes.get(name) ?? shared, outdated.includes(name));
     };
-    if ((await unlessAway(engine, name, again, () => false)) !== undefined) away.push(name);
+    const why = await unlessAway(engine, name, again, () => false);
+    if (why !== undefined) away.push(`${name} (${why})`);
     watches.stop(name);
   }
   await watches.closed();
@@ -163,12 +164,12 @@ export async function leave(
   return away;
 }
 
-/** Nodes that are away have still to be given to the original DaemonSet as it was. */
+/** These nodes, named with why, have still to be given to the original DaemonSet as it was. */
 export function unfinished(away: readonly string[], command: 'rollback' | 'finalize'): Ending {
   return {
     outcome: 'halted',
-    reason: `could not restart kube-proxy on ${away.join(', ')} (not Ready); every other node is as it should be`,
-    next: `'proxyctl ${command}' again, once they are Ready, restarts them and takes away what is left of proxyctl`,
+    reason: `could not restart kube-proxy on ${away.join(', ')}; every other node is as it should be`,
+    next: `'proxyctl ${command}' again, once nothing is in their way, restarts them and takes away what is left of proxyctl`,
   };
 }
 

@@ -13,7 +13,7 @@ export interface OpenNode {
   touched: 'flipped' | 'warmed';
   /** Between two modes, or in a new one that is not proven. */
   inHand: boolean;
-  /** It was when this was asked. */
+  /** It was when this was asked, and is not to be left as it is. */
   ready: boolean;
 }
 
@@ -38,7 +38,8 @@ export async function openNodes(engine: Engine): Promise<OpenNode[]> {
       const node: FlipNode = { name: planned.name, from: engine.run.plan.to, to: planned.from, home: 'original' };
       const touched = touchedBy(object, engine.run.plan.to);
       const inHand = isBetween(object, engine.run.plan.to);
-      if (touched) open.push({ node, batch: batch.id, touched, inHand, ready: isReady(object) });
+      const ready = isReady(object) && !engine.skipped.has(planned.name);
+      if (touched) open.push({ node, batch: batch.id, touched, inHand, ready });
     }
   }
   return readyFirst([...open.filter(node => node.inHand), ...open.filter(node => !node.inHand)]);
@@ -87,8 +88,8 @@ export function bearing({ run }: Engine, nodes: ReadonlyMap<string, KubeObject>,
 }
 
 /**
- * Does it on a node. Gives why it is to be done later while others may go on: the node is not Ready, or what went wrong is
- * `bearable`. Undefined when it is done, or the node is gone. Throws what else went wrong.
+ * Does it on a node. Gives why it is to be done later while others may go on: the node is not Ready or to be skipped, or what
+ * went wrong is `bearable`. Undefined when it is done, or the node is gone. Throws what else went wrong.
  */
 export async function unlessAway(
   engine: Engine,
@@ -111,11 +112,12 @@ export async function unlessAway(
   }
 }
 
-type Away = 'gone' | 'not Ready';
+type Away = 'gone' | 'not Ready' | 'skipped';
 
-async function away({ run }: Engine, name: string): Promise<Away | undefined> {
+async function away({ run, skipped }: Engine, name: string): Promise<Away | undefined> {
   const object = await run.cluster.get({ kind: 'Node', name });
   if (!object) return 'gone';
+  if (skipped.has(name)) return 'skipped';
   return isReady(object) ? undefined : 'not Ready';
 }
 

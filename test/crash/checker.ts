@@ -57,8 +57,8 @@ export class Checker implements Listener {
   /** Told of one that was. */
   written: (call: ApiCall, process: SimProcess) => void = () => {};
   private rollingBack = false;
-  /** Nodes between two modes that were not Ready when a rollback went past them, until they are not between any more. */
-  private readonly passedOver = new Set<string>();
+  /** Nodes between two modes that a rollback went past, for they were not Ready or to be skipped, until they are not between any more. */
+  readonly passedOver = new Set<string>();
   private deleting: string | undefined;
   private readonly nodeOf = new Map<string, string>();
 

@@ -12,5 +12,6 @@ describe('a node that was left between two modes', () => {
 
 describe('a node that is red on its way back', () => {
   it('halts the rollback once it was released, and is named', TIMEOUT, inHand.redAtHome);
+  it('is left alone where the operator says so, and the others go back', TIMEOUT, inHand.skipped);
   it('is named, and the others go back, while the new mode serves it', TIMEOUT, inHand.redBeforeItsRelease);
 });
