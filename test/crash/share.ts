@@ -28,6 +28,9 @@ export function playShare<C>(play: (one: C) => Promise<unknown>): void {
   });
 }
 
+/** Then a new process goes on: what killed commands leave waiting stays in memory. */
+const CASES_OF_A_WORKER = 100;
+
 /** Plays all cases in `worker`, a file that calls playShare; `heard` is told of each as it ends. */
 export async function shareOut<C>(
   worker: string,
@@ -35,13 +38,16 @@ export async function shareOut<C>(
   heard: (outcome: Outcome<C>) => void,
 ): Promise<void> {
   const rest = cases[Symbol.iterator]();
-  const run = () =>
+  let more = true;
+  const work = () =>
     new Promise<void>((resolve, reject) => {
       const child = fork(worker, { execArgv: ['--max-semi-space-size=64'] });
+      let left = CASES_OF_A_WORKER;
       const next = (): void => {
-        const { value, done } = rest.next();
-        if (done) child.disconnect();
-        else child.send(value as never);
+        const given = left-- > 0 ? rest.next() : undefined;
+        if (given?.done) more = false;
+        if (!given || given.done) child.disconnect();
+        else child.send(given.value as never);
       };
       child.on('message', (outcome: Outcome<C>) => {
         heard(outcome);
@@ -51,5 +57,8 @@ export async function shareOut<C>(
       child.on('exit', code => (code === 0 ? resolve() : reject(new Error(`a worker ended with ${code}`))));
       next();
     });
-  await Promise.all(Array.from({ length: availableParallelism() }, run));
+  const workAll = async () => {
+    while (more) await work();
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, workAll));
 }

@@ -30,6 +30,8 @@ const matrix = new Matrix();
 const began = Date.now();
 const failed: { one: Case; error: string }[] = [];
 let cpuMs = 0;
+let played = 0;
+const TOLD_EACH = 100;
 
 interface Planned {
   readonly one: Case;
@@ -71,6 +73,10 @@ console.log(`${all.length} kills`);
 const ones = all.map(({ one }) => one);
 await shareOut<Case>(new URL('sweep-worker.ts', import.meta.url).pathname, ones, ({ one, said, error, ...took }) => {
   cpuMs += took.cpuMs;
+  if (++played % TOLD_EACH === 0)
+    console.log(
+      `${played} of ${all.length}, ${failed.length} failed, ${Math.round(cpuMs / 60_000)} min of a processor`,
+    );
   const planned = points.get(JSON.stringify(one));
   const point = (said as Point | undefined) ?? planned;
   const elsewhere = error === undefined && point?.label !== planned?.label;
