@@ -122,7 +122,9 @@ export function summaryText(events: readonly RunEvent[], journal: string): strin
     if (over.length > 0) row('over cap', over.map(b => `${b.nodes.join(', ')} (${b.services} alone)`).join(', '));
     row('nodes', `${reading.flipped.size} flipped, ${reading.returned.size} returned`);
     if (reading.rehearsal) row('way back', rehearsalText(reading.rehearsal));
-    row('probed', tallyText(reading, reading.kinds));
+    // A flip that was called off is not in the sum: what failed in it, its gates name.
+    const which = closed?.outcome === 'done' ? '' : ', in flips that were done';
+    row('probed', `${tallyText(reading, reading.kinds)}${which}`);
   }
   for (const gate of reading.gates.slice(-MOST_GATES)) {
     row(

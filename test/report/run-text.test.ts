@@ -77,7 +77,7 @@ describe('summary', () => {
         batches     1 of 2 done, batch-2 under way
         Services    4 exposed when it stopped, and up to 9 more by the open batch
         nodes       1 flipped, 1 returned
-        probed      0 of 1,200 connections failed
+        probed      0 of 1,200 connections failed, in flips that were done
         gate        service-probes on n2 (prove), fail: 2 services (shop/web, shop/db)
                     timeout, 2 times in a row
         time        1 min 30 s, of it 2.5 s kube-proxy's own stopping and starting
