@@ -60,14 +60,10 @@ export class JsonList implements Cutter {
   /** Gives back what is behind the last item that is whole. */
   private takeItems(piece: string): string {
     let start = 0;
-    let { depth, inString, escaped } = this;
-    for (let index = 0; index < piece.length; index++) {
+    let { depth } = this;
+    for (let index = this.inString ? this.endOfString(piece, 0) + 1 : 0; index < piece.length; index++) {
       const code = piece.charCodeAt(index);
-      if (inString) {
-        if (escaped) escaped = false;
-        else if (code === BACKSLASH) escaped = true;
-        else if (code === QUOTE) inString = false;
-      } else if (code === QUOTE) inString = true;
+      if (code === QUOTE) index = this.endOfString(piece, index + 1);
       else if (code === OPEN_LIST || code === OPEN_OBJECT) depth++;
       else if (depth === 0 && (code === COMMA || code === CLOSE_LIST)) {
         this.takeItem(this.rest + piece.slice(start, index), code === CLOSE_LIST);
@@ -77,9 +73,22 @@ export class JsonList implements Cutter {
       } else if (code === CLOSE_LIST || code === CLOSE_OBJECT) depth--;
     }
     this.depth = depth;
-    this.inString = inString;
-    this.escaped = escaped;
     return piece.slice(start);
+  }
+
+  /** Where the string ends that goes on at `index`, or the piece. */
+  private endOfString(piece: string, index: number): number {
+    let at = index;
+    if (this.escaped) at++;
+    this.escaped = false;
+    for (; at < piece.length; at++) {
+      const code = piece.charCodeAt(at);
+      if (code === QUOTE) break;
+      if (code === BACKSLASH) at++;
+    }
+    this.inString = at >= piece.length;
+    this.escaped = at > piece.length;
+    return at;
   }
 
   private takeItem(text: string, isLast: boolean): void {

@@ -82,7 +82,9 @@ export function nftTableParser(family: 'ip' | 'ip6'): Parser<NftTable> {
     if (known === undefined) names.set(name, name);
     return known ?? name;
   };
+  // The rules of a chain stand together.
   let last: { rules: NftRule[] } | undefined;
+  let lastOf: unknown;
   const sets = new Map<string, NftSet>();
   const maps = new Map<string, NftElement[]>();
   const take = (item: unknown) => {
@@ -95,12 +97,14 @@ export function nftTableParser(family: 'ip' | 'ip6'): Parser<NftTable> {
       });
     } else if (rule !== undefined) {
       const { chain: name, expr } = fields(rule);
-      const known = chains.get(text(name));
-      if (!known) throw new Error(`a rule of the chain ${text(name)}, which is not listed`);
-      // An array to which something was added keeps room for more: one for each of so many chains.
-      if (last && last !== known) last.rules = [...last.rules];
-      last = known;
-      known.rules.push(readRule(list(expr), once));
+      if (lastOf !== name) {
+        // An array to which something was added keeps room for more: one for each of so many chains.
+        if (last) last.rules = [...last.rules];
+        last = chains.get(text(name));
+        lastOf = name;
+      }
+      if (!last) throw new Error(`a rule of the chain ${text(name)}, which is not listed`);
+      last.rules.push(readRule(list(expr), once));
     } else if (set !== undefined) {
       const { name, elem, timeout } = fields(set);
       sets.set(once(text(name)), {

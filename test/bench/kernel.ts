@@ -68,6 +68,29 @@ function nft(affinity: boolean): string {
   return printed(kernel, NFT)[NFT] ?? '';
 }
 
+interface Item {
+  readonly set?: { readonly timeout?: number };
+  readonly rule?: { readonly chain: string; readonly expr: readonly Record<string, unknown>[] };
+}
+
+/** Without what remembers clients: each endpoint's chain has a rule for its own connections to itself, and one that translates. */
+function until135(dump: string): string {
+  const { nftables } = JSON.parse(dump) as { nftables: Item[] };
+  const items = nftables.flatMap((item): Item[] => {
+    const { set, rule } = item;
+    if (set?.timeout !== undefined) return [];
+    const [first] = rule?.expr ?? [];
+    if (!rule || !first) return [item];
+    if (rule.chain.startsWith('service-')) return 'vmap' in first ? [item] : [];
+    if (!('set' in first)) return [item];
+    const address = /__(.*)\//.exec(rule.chain)?.[1];
+    const saddr = { payload: { protocol: 'ip', field: 'saddr' } };
+    const mark = { mangle: { key: { meta: { key: 'mark' } }, value: { '|': [{ meta: { key: 'mark' } }, 16384] } } };
+    return [{ rule: { ...rule, expr: [{ match: { op: '==', left: saddr, right: address } }, mark] } }];
+  });
+  return `${JSON.stringify({ nftables: items })}\n`;
+}
+
 function printed(kernel: Kernel, ...commands: string[]): Files {
   return Object.fromEntries(
     commands.map(command => {
@@ -85,7 +108,8 @@ function dumps(): Record<string, Files> {
   programIpvs(ipvs.ipvs, ipvs.iptables.IPv4, 'IPv4', view(false), node);
   return {
     nftables: { [NFT]: nft(false) },
-    'nftables, a chain for each endpoint (until 1.35)': { [NFT]: nft(true) },
+    'nftables, a chain for each endpoint (until 1.35)': { [NFT]: until135(nft(true)) },
+    'nftables, every Service with session affinity': { [NFT]: nft(true) },
     iptables: printed(iptables, 'iptables-nft-save'),
     ipvs: {
       [IP_VS]: procFile(ipvs, IP_VS, true, []) ?? '',
