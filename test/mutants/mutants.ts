@@ -207,6 +207,13 @@ export const MUTANTS: readonly Mutant[] = [
     why: 'a rollback opens another node while one is between two modes',
   },
   {
+    id: 'skipped all the same',
+    file: OPEN,
+    find: "  if (skipped.has(name)) return 'skipped';\n",
+    replace: '',
+    why: 'one node that does not get well keeps all others in the new mode',
+  },
+  {
     id: 'on from a red one',
     file: BACK,
     find: '() => isFlipped(engine, node.name)',
