@@ -52,7 +52,9 @@ function globalOptions(program: Command): GlobalOptions {
   return { kubeconfig, context, format, color: color !== false, verbose: verbose === true };
 }
 
-function build(action: (perform: Perform) => Promise<void>): Command {
+type Action = (perform: Perform) => Promise<void>;
+
+function build(action: Action): Command {
   const program = new Command('proxyctl')
     .description(
       "Changes kube-proxy's mode on a live cluster: planned in batches, gated node by node, without a gap, with a way back.",
@@ -70,8 +72,7 @@ function build(action: (perform: Perform) => Promise<void>): Command {
       'after',
       `\nExamples:\n  proxyctl demo\n  proxyctl plan --to nftables --batch 50\n  proxyctl preflight --to nftables --output junit > preflight.xml\n  proxyctl migrate --batch 50\n  proxyctl pause\n  proxyctl resume\n  proxyctl rollback\n${exitText()}`,
     );
-  addReading(program, action);
-  addChanging(program, action);
+  for (const declare of COMMANDS) declare(program, action);
   for (const command of program.commands) command.addHelpText('after', exitText(command.name()));
   return program;
 }
@@ -84,7 +85,15 @@ const target = (command: Command): Command =>
 const wishes = (command: Command): Command =>
   target(command).option('--batch <n>', 'at most so many Services newly exposed by one batch (50)');
 
-function addReading(program: Command, action: (perform: Perform) => Promise<void>): void {
+/** Declares a command, or several of a kind. */
+type Declare = (program: Command, action: Action) => void;
+
+const WATCHER_IMAGE = [
+  '--watcher-image <name>',
+  'image of the watchers in your own registry, best by digest (else that on the nodes, never pulled)',
+] as const;
+
+const inventory: Declare = (program, action) => {
   program
     .command('inventory')
     .description('what is there: nodes with their effective mode, Services, how kube-proxy is run')
@@ -93,12 +102,18 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
     .action(async options =>
       action(async io => (await import('./commands/inventory.ts')).inventoryCommand(io, options)),
     );
+};
+
+const plan: Declare = (program, action) => {
   wishes(program.command('plan'))
     .description('batches of nodes, what each newly exposes, and what the plan relied on')
     .option('--inventory <file>', 'plan from this inventory instead of the cluster')
     .option('-o, --output <file>', 'write the plan as YAML or JSON, by the ending; nothing goes to stdout then')
     .addHelpText('after', '\nExample:\n  proxyctl plan --to nftables --batch 50 -o plan.yaml')
     .action(async options => action(async io => (await import('./commands/plan.ts')).planCommand(io, options)));
+};
+
+const preflight: Declare = (program, action) => {
   target(program.command('preflight'))
     .description('what a migration must not start without; for CI, reads only (exit 20 when something was found)')
     .option('--inventory <file>', 'check this inventory instead of the cluster')
@@ -108,6 +123,9 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
     .action(async options =>
       action(async io => (await import('./commands/preflight.ts')).preflightCommand(io, options)),
     );
+};
+
+const verify: Declare = (program, action) => {
   program
     .command('verify')
     .description(
@@ -116,10 +134,7 @@ function addReading(program: Command, action: (perform: Perform) => Promise<void
     .option('--node <name...>', 'only these nodes (names, separated by blanks or commas)')
     .option('--for <duration>', 'again and again for so long (30m, 8h); with --format json one line a round')
     .option('--playbook <file>', 'thresholds and times of the gates')
-    .option(
-      '--watcher-image <name>',
-      'image of the watchers in your own registry, best by digest (else that on the nodes, never pulled)',
-    )
+    .option(...WATCHER_IMAGE)
     .addHelpText(
       'after',
       `
@@ -134,6 +149,9 @@ Examples:
   proxyctl verify --node worker-7 worker-8 --format json`,
     )
     .action(async options => action(async io => (await import('./commands/verify.ts')).verifyCommand(io, options)));
+};
+
+const status: Declare = (program, action) => {
   program
     .command('status')
     .description('where each node and a run stand, read from the cluster alone (exit 20 when something does not fit)')
@@ -142,12 +160,12 @@ Examples:
       '--look',
       'put a short-lived watcher on each node, to read what its kernel holds (takes the rights of verify)',
     )
-    .option(
-      '--watcher-image <name>',
-      'image of the watchers in your own registry, best by digest (else that on the nodes, never pulled)',
-    )
+    .option(...WATCHER_IMAGE)
     .addHelpText('after', '\nExamples:\n  proxyctl status\n  proxyctl status --look --format json')
     .action(async options => action(async io => (await import('./commands/status.ts')).statusCommand(io, options)));
+};
+
+const trace: Declare = (program, action) => {
   program
     .command('trace')
     .argument('<service>', 'NAMESPACE/NAME or NAME, with :PORT (number or name) for one port only')
@@ -156,10 +174,7 @@ Examples:
     )
     .option('-n, --namespace <name>', 'namespace of the Service, where its name does not say it; else default')
     .option('--node <name>', 'look at this node; else at a Ready node in each mode that the cluster has')
-    .option(
-      '--watcher-image <name>',
-      'image of the watcher in your own registry, best by digest (else that on the nodes, never pulled)',
-    )
+    .option(...WATCHER_IMAGE)
     .addHelpText(
       'after',
       `
@@ -173,6 +188,9 @@ Examples:
     .action(async (service, options) =>
       action(async io => (await import('./commands/trace.ts')).traceCommand(io, service, options)),
     );
+};
+
+const rbac: Declare = (program, action) => {
   const several = (flags: string, description: string) =>
     new Option(flags, description)
       .argParser((value: string, before: string[]) => [...before, value])
@@ -201,21 +219,16 @@ Example:
     .action(async (purpose, options) =>
       action(async io => (await import('./commands/rbac.ts')).rbacCommand(io, purpose, options)),
     );
-}
+};
 
 const ONE_WAY = [
   '--one-way <nodes>',
   'flip these nodes though they cannot go back (names, separated by commas)',
 ] as const;
 
-function addChanging(program: Command, action: (perform: Perform) => Promise<void>): void {
-  const changing = (command: Command): Command =>
-    command
-      .option('--yes', 'do not ask')
-      .option(
-        '--watcher-image <name>',
-        'image of the watchers in your own registry, best by digest (else that on the nodes, never pulled)',
-      );
+const changing = (command: Command): Command => command.option('--yes', 'do not ask').option(...WATCHER_IMAGE);
+
+const migrate: Declare = (program, action) => {
   changing(
     wishes(program.command('migrate').argument('[plan]', 'plan file; without it proxyctl plans, shows and asks')),
   )
@@ -227,6 +240,9 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
     .action(async (plan, options) =>
       action(async io => (await import('./commands/migrate.ts')).migrateCommand(io, plan, options)),
     );
+};
+
+const resume: Declare = (program, action) => {
   changing(program.command('resume'))
     .option(...ONE_WAY)
     .description(
@@ -242,7 +258,9 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
       '\nA paused run goes on where it runs; one that nobody runs goes on here. Nothing is needed but the cluster.\n\nExamples:\n  proxyctl resume\n  proxyctl resume --run r-202601020304-ab12 --takeover',
     )
     .action(async options => action(async io => (await import('./commands/resume.ts')).resumeCommand(io, options)));
-  addSteering(program, action);
+};
+
+const rollback: Declare = (program, action) => {
   changing(program.command('rollback'))
     .description('put back exactly what was there, without a gap')
     .option('--run <id>', 'the run to roll back')
@@ -257,6 +275,9 @@ function addChanging(program: Command, action: (perform: Perform) => Promise<voi
       '\nExamples:\n  proxyctl rollback\n  proxyctl rollback --node worker-7\n  proxyctl rollback --skip worker-9',
     )
     .action(async options => action(async io => (await import('./commands/undo.ts')).rollbackCommand(io, options)));
+};
+
+const finalize: Declare = (program, action) => {
   changing(program.command('finalize'))
     .description("make the new mode the cluster's own; after it, undo is a new migration")
     .addHelpText(
@@ -270,6 +291,9 @@ Example:
   proxyctl finalize`,
     )
     .action(async options => action(async io => (await import('./commands/undo.ts')).finalizeCommand(io, options)));
+};
+
+const demo: Declare = (program, action) => {
   program
     .command('demo')
     .description('the whole job on a simulated cluster: plan, migrate, a broken Service, halt, roll back')
@@ -285,10 +309,10 @@ Example:
     .option('--seed <n>', 'seed of the simulated cluster', '1')
     .addHelpText('after', '\nExample:\n  proxyctl demo --nodes 20 --fault none')
     .action(async options => action(async io => (await import('./commands/demo.ts')).demoCommand(io, options)));
-}
+};
 
 /** Said to whoever runs the run, wherever that is. */
-function addSteering(program: Command, action: (perform: Perform) => Promise<void>): void {
+const steering: Declare = (program, action) => {
   const load = () => import('./commands/steer.ts');
   const run = (command: Command): Command => command.option('--run <id>', 'the run that is meant');
   run(program.command('pause'))
@@ -311,4 +335,21 @@ function addSteering(program: Command, action: (perform: Perform) => Promise<voi
     .option('--yes', 'do not ask')
     .addHelpText('after', '\nExamples:\n  proxyctl adjust --batch 20\n  proxyctl adjust --soak 5m --yes')
     .action(async options => action(async io => (await load()).adjustCommand(io, options)));
-}
+};
+
+/** In the order in which help names them. */
+const COMMANDS: readonly Declare[] = [
+  inventory,
+  plan,
+  preflight,
+  verify,
+  status,
+  trace,
+  rbac,
+  migrate,
+  resume,
+  steering,
+  rollback,
+  finalize,
+  demo,
+];
