@@ -100,8 +100,11 @@ function page(): string {
 
 Made by \`npm run test:crash -- --write\` on ${day}, ${thinned}: ${sum}.
 
+**SIMULATED**: the embedded cluster, in virtual time; what was killed on real nodes stands in [real-cluster.md](real-cluster.md).
+
 A process dies before or after a line of its journal is written, once it is on the disk, before a write to the cluster, or when the server has carried it out and the answer is on its way. The step is
-the last one that it had intended. Each cell counts what followed and ended as it should: the same command again, a rollback, and the same command killed once more and then again.
+the last one that it had intended; \`back:\` is a rehearsed way back, \`again:\` the flip after it. Each cell counts what followed and ended as it should: the same command again, a rollback, and the same command killed
+once more and then again; \`-\` where there is no such case.
 
 ${matrix.text()}
 `;
