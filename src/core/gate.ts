@@ -44,6 +44,8 @@ export interface NodeInFlip {
   readonly slot: 'main' | 'warm';
   /** Unix seconds of the node's clock when that kube-proxy was asked for; undefined before the flip. */
   readonly askedAt?: number;
+  /** Unix seconds of the node's clock since when no other kube-proxy is there: what was in the kernel before, one that started again may have removed. */
+  readonly aloneSince?: number;
   /** What the watchers say now, and what they said before anything was touched. */
   readonly view: NodeView;
   readonly baseline: NodeView;

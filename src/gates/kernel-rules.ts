@@ -51,6 +51,8 @@ function doubts(
   const not = (message: string) => inconclusive(node.name, message);
   if (!kernel) return not(`the ${mode} rules in the kernel have not been read${lastTrouble(node)}`);
   if (tooOld(kernel, node)) return not('the kernel was not read since kube-proxy was started');
+  if (node.aloneSince !== undefined && Date.parse(kernel.t) / 1000 < node.aloneSince)
+    return not('the kernel was not read since the old kube-proxy ended');
   const age = node.now - readAt(kernel, node);
   if (age > OLD_MS) return not(`the kernel was last read ${Math.round(age / 1000)} s ago`);
   if (!truth) return not('nobody has read what the API says of Services');

@@ -39,20 +39,19 @@ export async function flipNode(given: Flip): Promise<void> {
     if (!run.signal.aborted) await mending(engine, error, () => undone(flip, error));
     throw error;
   }
-  const alone = sharesChains(node.from, node.to);
-  const early = isSwept(flip) && !alone ? await sweepBehind(flip) : undefined;
   const released = run.clock.monotonic();
   try {
     await step(flip, 'release', () => driver.release(run, node, 'warm'));
   } catch (error) {
-    if (!run.signal.aborted) await mending(engine, error, () => unreleased(flip, early));
+    if (!run.signal.aborted) await mending(engine, error, () => unreleased(flip));
     throw error;
   }
   times.proxy += (run.clock.monotonic() - released) / 1000;
   flip.onReleased?.();
   await settled(flip, times, async () => {
-    const sweeping = alone ? await proveAlone(flip, times).then(() => sweepBehind(flip)) : early;
-    await settleIn(flip, times, sweeping);
+    const alone = sharesChains(node.from, node.to);
+    await (alone ? proveAlone(flip, times) : proveStill(flip, times));
+    await settleIn(flip, times, alone || isSwept(flip) ? await sweepBehind(flip) : undefined);
   });
 }
 
@@ -98,8 +97,7 @@ async function backFrom(flip: Flip, error: unknown): Promise<void> {
 }
 
 /** A release may be refused before anything of it was done: then the flip is called off. */
-async function unreleased(flip: Flip, early: Sweeping | undefined): Promise<void> {
-  await early?.cancel();
+async function unreleased(flip: Flip): Promise<void> {
   if (flip.direction !== 'back' && !(await isReleased(flip))) await abort(flip);
 }
 
@@ -154,6 +152,20 @@ async function proveAlone(flip: Flipping, times: Times): Promise<void> {
     await prove(flip, asked, 'alone');
     times.proxy += watch.startSeconds('warm', asked);
   });
+}
+
+/**
+ * The old kube-proxy may have started again shortly before it went, and a start removes what other modes wrote: the kernel is read
+ * once more, before anything of the old mode goes.
+ */
+async function proveStill(flip: Flipping, times: Times): Promise<void> {
+  const since = flip.watch.now();
+  try {
+    await step(flip, 'prove', () => prove(flip, undefined, 'alone', since));
+  } catch (error) {
+    if (!(error instanceof Red)) throw error;
+    await proveAlone(flip, times);
+  }
 }
 
 function sweepBehind({ engine, node }: Flip): Promise<Sweeping> {

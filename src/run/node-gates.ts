@@ -49,8 +49,9 @@ export async function prove(
   flip: Flipping,
   asked: number | undefined,
   where: 'beside the old one' | 'alone',
+  aloneSince?: number,
 ): Promise<void> {
-  const asking = questions(flip, 'prove', 'warm', asked);
+  const asking = questions(flip, 'prove', 'warm', asked, aloneSince);
   const blind = where === 'beside the old one' && sharesChains(flip.node.from, flip.node.to);
   const chosen = blind ? asking.gates.filter(gate => gate.id !== 'kernel-rules') : asking.gates;
   // While the old kube-proxy still serves there is no need to wait for what nobody wants any more.
@@ -92,13 +93,20 @@ export async function gates(
   await judgeUntilPassed(flip.engine, questions(flip, moment, slot, asked));
 }
 
-function questions(flip: Flipping, moment: Moment, slot: 'main' | 'warm', asked: number | undefined): JudgeOptions {
+function questions(
+  flip: Flipping,
+  moment: Moment,
+  slot: 'main' | 'warm',
+  asked: number | undefined,
+  aloneSince?: number,
+): JudgeOptions {
   const { engine, node, watch, about } = flip;
   const { settle, convergence } = engine.run.plan.playbook.gates;
   const all = engine.gates.filter(gate => gate.moments.includes(moment));
   const chosen = flip.direction === 'back' ? all.filter(gate => READINESS.has(gate.id)) : all;
   const expected: Mode = moment === 'before-node' ? node.from : node.to;
-  const inFlip = () => watch.inFlip({ from: node.from, to: node.to, expected, slot }, asked);
+  const alone = aloneSince === undefined ? {} : { aloneSince };
+  const inFlip = () => watch.inFlip({ from: node.from, to: node.to, expected, slot, ...alone }, asked);
   const look = () => lookAt(engine, moment, about, inFlip());
   const stoppable = flip.direction !== 'back' && moment === 'before-node';
   const pod = () => engine.driver.podOf(engine.run, node, slot);

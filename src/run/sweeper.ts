@@ -11,8 +11,6 @@ import { PodPace } from './troubles.ts';
 export interface Sweeping {
   /** Resolves when nothing of the left mode remains; throws with what remains. The pod is removed either way. */
   finished(): Promise<SweepSample>;
-  /** Takes it away: what it waited for is not to come. */
-  cancel(): Promise<void>;
 }
 
 export interface Sweep {
@@ -53,7 +51,6 @@ export async function startSweep(engine: Engine, { node, left, now, serving }: S
     return removeAtOnce(run, pod);
   };
   return {
-    cancel: removed,
     async finished() {
       try {
         await Promise.race([

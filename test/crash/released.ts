@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { ANNOTATION_CONTROL, LABEL_PART, NAMESPACE, PARTS } from '../../src/core/names.ts';
 import { modeLabel } from '../../src/core/run-state.ts';
+import { platformCleanup } from '../../src/sim/cleanup.ts';
 import { type Action, type Bed, withBed } from './bed.ts';
 import { aService } from './script.ts';
 import { expectMode } from './sweep.ts';
@@ -133,4 +134,22 @@ export const warmEnds = () =>
     assert.equal(last.code, 0, last.said);
     assert.ok(bed.time.elapsed - began < 150_000, `${bed.time.elapsed - began} ms`);
     expectMode(bed, 'nftables');
+  });
+
+/** The old kube-proxy starts once more, after the proof and before it goes: such a start removes what the warm one has written. */
+export const oldOneStartsOnceMore = () =>
+  withBed(THERE, async bed => {
+    for (const [action, serving, to] of [
+      ['migrate', 'iptables', 'nftables'],
+      ['rollback', 'nftables', 'iptables'],
+    ] as const) {
+      let struck = '';
+      const { code, said } = await run(bed, action, 'release', node => {
+        struck = node;
+        platformCleanup(bed.sim.node(node).kernel, serving, () => true);
+      });
+      assert.notEqual(struck, '');
+      assert.equal(code, 0, said);
+      expectMode(bed, to);
+    }
   });

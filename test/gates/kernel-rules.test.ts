@@ -155,6 +155,13 @@ describe('what cannot be known', () => {
     ],
     ['the kernel was read before kube-proxy was started', at({ ago: 61_000 }), 'inconclusive', /not read since/],
     [
+      'the kernel was read before the old kube-proxy ended',
+      at({ ago: 6000, node: { aloneSince: NOW / 1000 - 5 } }),
+      'inconclusive',
+      /not read since the old kube-proxy ended/,
+    ],
+    ['it was read after that', at({ ago: 4000, node: { aloneSince: NOW / 1000 - 5 } }), 'pass'],
+    [
       'the kernel was read long ago',
       at({ ago: 121_000, node: { askedAt: ASKED - 600 } }),
       'inconclusive',
