@@ -44,7 +44,11 @@ export function begin(flip: Flip): Flipping {
   return { ...flip, about: { scope, before: new Map<string, unknown>() } };
 }
 
-/** The warm kube-proxy serves. Beside an old one that writes the same chains, what stands in them now says nothing of later. */
+/**
+ * The warm kube-proxy serves. Beside an old one that writes the same chains, what stands in them now says nothing of later. With
+ * `aloneSince`, of the node's clock, it was proven beside the old one, and only what stands in the kernel since then is asked:
+ * health check node ports are closed until the hand-over.
+ */
 export async function prove(
   flip: Flipping,
   asked: number | undefined,
@@ -53,7 +57,9 @@ export async function prove(
 ): Promise<void> {
   const asking = questions(flip, 'prove', 'warm', asked, aloneSince);
   const blind = where === 'beside the old one' && sharesChains(flip.node.from, flip.node.to);
-  const chosen = blind ? asking.gates.filter(gate => gate.id !== 'kernel-rules') : asking.gates;
+  const isRules = ({ id }: { id: string }) => id === 'kernel-rules';
+  const all = aloneSince === undefined ? asking.gates : asking.gates.filter(isRules);
+  const chosen = blind ? all.filter(gate => !isRules(gate)) : all;
   // While the old kube-proxy still serves there is no need to wait for what nobody wants any more.
   const stoppable = flip.direction !== 'back' && where === 'beside the old one';
   await judgeUntilPassed(flip.engine, { ...asking, gates: chosen, stoppable });

@@ -81,7 +81,7 @@ export const deadWhenWarm = () =>
     const clear: (() => void)[] = [];
     bed.checker.heard = event => {
       if (event.event !== 'step-intended' || event.step !== 'prove' || clear.length > 0) return;
-      if (bed.sim.store.list('Node').every(node => modeLabel(node) === undefined)) return;
+      if (bed.sim.store.list('Node').every(node => modeLabel(node) !== 'nftables')) return;
       clear.push(bed.sim.fault.nodeNotReady(event.node));
     };
     await ends(bed, 'migrate', 21);
