@@ -9,6 +9,7 @@ import { escapeText } from '../report/escape.ts';
 import { tooLarge } from '../run/record.ts';
 import type { CommandIo } from './io.ts';
 import { configOf } from './make-plan.ts';
+import { namesIn } from './node-names.ts';
 import type { OneWayOptions } from './one-way.ts';
 import { judgePreflight, showFindings } from './preflight.ts';
 import { sha256 } from './session.ts';
@@ -97,8 +98,8 @@ function refusedOf(judgements: readonly Judgement[], names: ReadonlySet<string>)
     });
 }
 
-function withoutWayBack(nodes: readonly PlannedNode[], { oneWay = '' }: OneWayOptions): [name: string, why: string][] {
-  const named = new Set(oneWay.split(',').map(name => name.trim()));
+function withoutWayBack(nodes: readonly PlannedNode[], { oneWay }: OneWayOptions): [name: string, why: string][] {
+  const named = new Set(namesIn(oneWay));
   return nodes.flatMap(({ name, oneWay: why }): [string, string][] =>
     why === undefined || named.has(name) ? [] : [[name, `has no way back: ${why}; --one-way ${name} flips it`]],
   );

@@ -4,6 +4,7 @@ import type { PlannedNode } from '../core/plan.ts';
 import { count, few } from '../core/words.ts';
 import { oneWayLines } from '../report/plan-text.ts';
 import { type CommandIo, typed } from './io.ts';
+import { namesIn } from './node-names.ts';
 
 const WORD = 'one-way';
 /** Names in a message. */
@@ -22,7 +23,7 @@ export async function confirmOneWay(
   { oneWay, yes }: OneWayOptions,
 ): Promise<void> {
   const doors = nodes.filter(node => node.oneWay !== undefined);
-  const named = new Set(oneWay?.split(',').map(name => name.trim()));
+  const named = new Set(namesIn(oneWay));
   const open = doors.filter(node => !named.has(node.name));
   if (open.length === 0) return;
   const names = open.map(node => node.name);
@@ -42,12 +43,8 @@ export async function confirmOneWay(
 
 /** `--one-way` must name nodes of the plan that have no way back: a typing error must not pass for consent. @throws ProxyctlError 64 */
 export function refuseOddNames(nodes: readonly PlannedNode[], { oneWay }: OneWayOptions): void {
-  if (oneWay === undefined) return;
   const doors = new Set(nodes.filter(node => node.oneWay !== undefined).map(node => node.name));
-  const odd = oneWay
-    .split(',')
-    .map(name => name.trim())
-    .filter(name => !doors.has(name));
+  const odd = namesIn(oneWay).filter(name => !doors.has(name));
   if (odd.length === 0) return;
   const known = doors.size === 0 ? 'no node of the plan is one' : `these are: ${few([...doors])}`;
   throw new ProxyctlError(

@@ -16,6 +16,7 @@ import type { Ending } from '../run/phase.ts';
 import { findRecord } from '../run/record.ts';
 import { type CommandIo, confirm } from './io.ts';
 import { isLeftBehind, removeLeftBehind } from './left-behind.ts';
+import { namesIn } from './node-names.ts';
 import { refuseOrphans } from './orphans.ts';
 import { runAction } from './run-action.ts';
 import {
@@ -77,21 +78,17 @@ async function performOf(undo: Undo, cluster: Cluster, record: RunRecord, invent
   return finalize;
 }
 
-function skippedBy({ skip }: UndoOptions): ReadonlySet<string> {
-  return new Set(skip?.split(',').map(name => name.trim()));
-}
-
 /** A typing error must not bring back a node that was to be left alone. */
 function refuseOddSkips({ options }: Undo, { nodes }: Inventory): void {
-  const skipped = skippedBy(options);
-  const known = new Set(nodes.map(node => node.name));
-  const odd = [...skipped].filter(name => !known.has(name));
+  const skipped = namesIn(options.skip);
+  const known = nodes.map(node => node.name);
+  const odd = skipped.filter(name => !known.includes(name));
   if (odd.length > 0)
     throw new ProxyctlError(
-      `--skip names ${few(odd)}, which is no node of this cluster; there are ${few([...known])}`,
+      `--skip names ${few(odd)}, which is no node of this cluster; there are ${few(known)}`,
       EXIT.usage,
     );
-  if (options.node !== undefined && skipped.has(options.node))
+  if (options.node !== undefined && skipped.includes(options.node))
     throw new ProxyctlError(`--node and --skip both name ${options.node}; nothing would go back`, EXIT.usage);
 }
 
@@ -108,21 +105,20 @@ async function meaningOf({ action, options }: Undo, cluster: Cluster, record: Ru
     return `mode ${to} becomes kube-proxy's own on ${all}, by a plain restart each; after this, undo is a new migration`;
   const from = [...new Set(nodes.map(node => node.from))].join(', ');
   const names = new Set(nodes.map(node => node.name));
-  const skipped = skippedBy(options);
-  const but = skipped.size === 0 ? '' : `, but for ${few([...skipped])}, left as it is`;
+  const skipped = namesIn(options.skip);
+  const but = skipped.length === 0 ? '' : `, but for ${few(skipped)}, left as it is`;
   let labelled = 0;
   const between: string[] = [];
   for await (const node of cluster.list('Node')) {
     const { name } = node.metadata;
     if (!names.has(name)) continue;
     if (modeLabel(node) !== undefined) labelled++;
-    if (isBetween(node, to) && name !== options.node && !skipped.has(name)) between.push(name);
+    if (isBetween(node, to) && name !== options.node && !skipped.includes(name)) between.push(name);
   }
   if (options.node === undefined) return `${labelled} of the run's ${all} bear its label and go back to ${from}${but}`;
   const wanted = `1 of the run's ${all} goes back to ${nodes.find(n => n.name === options.node)?.from}`;
-  return between.length === 0
-    ? wanted + but
-    : `${wanted}, after what was left in the middle of a flip: ${few(between)}${but}`;
+  const first = between.length === 0 ? '' : `, after what was left in the middle of a flip: ${few(between)}`;
+  return `${wanted}${first}${but}`;
 }
 
 async function onRecord(undo: Undo): Promise<number> {
@@ -164,7 +160,7 @@ export async function undoStanding(undo: Undo, cluster: Cluster, record: RunReco
   const { run } = record;
   return holding({ cluster, clock: realClock, record, run, holder: holder(run), force }, async held => {
     const { stop, kill, off } = signals(text => io.err(text));
-    const wanted = { ...only, skipped: skippedBy(options), ...imageOf(options) };
+    const wanted = { ...only, skipped: new Set(namesIn(options.skip)), ...imageOf(options) };
     const asked: RunOptions = { cluster, inventory, record, held, stop, kill, action, ...wanted };
     try {
       const { code } = await runAction(io, asked, perform);

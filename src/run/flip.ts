@@ -7,7 +7,7 @@ import { modeLabel, type Step } from '../core/run-state.ts';
 import { needsSweep, sharesChains } from '../core/sweep.ts';
 import { type Engine, Halt, Red, stopPoint } from './engine.ts';
 import { lossOf } from './lost.ts';
-import { baseline, begin, changed, type Flip, type Flipping, gates, prove, soak } from './node-gates.ts';
+import { baseline, begin, changed, type Flip, type Flipping, gates, prove, proveRules, soak } from './node-gates.ts';
 import { mending } from './phase.ts';
 import { type Sweeping, startSweep } from './sweeper.ts';
 
@@ -161,7 +161,7 @@ async function proveAlone(flip: Flipping, times: Times): Promise<void> {
 async function proveStill(flip: Flipping, times: Times): Promise<void> {
   const since = flip.watch.now();
   try {
-    await step(flip, 'prove', () => prove(flip, undefined, 'alone', since));
+    await step(flip, 'prove', () => proveRules(flip, since));
   } catch (error) {
     if (!(error instanceof Red)) throw error;
     await proveAlone(flip, times);

@@ -1,6 +1,6 @@
 // What is asked of a node in its flip, and when: the baseline, the proof, the look afterwards, the soak.
 import type { FlipNode } from '../core/driver.ts';
-import type { Look, Moment } from '../core/gate.ts';
+import type { Gate, Look, Moment } from '../core/gate.ts';
 import { READINESS } from '../core/gate-settings.ts';
 import type { Mode } from '../core/mode.ts';
 import { scopeOfNode } from '../core/scope.ts';
@@ -44,25 +44,31 @@ export function begin(flip: Flip): Flipping {
   return { ...flip, about: { scope, before: new Map<string, unknown>() } };
 }
 
-/**
- * The warm kube-proxy serves. Beside an old one that writes the same chains, what stands in them now says nothing of later. With
- * `aloneSince`, of the node's clock, it was proven beside the old one, and only what stands in the kernel since then is asked:
- * health check node ports are closed until the hand-over.
- */
+/** The warm kube-proxy serves. Beside an old one that writes the same chains, what stands in them now says nothing of later. */
 export async function prove(
   flip: Flipping,
   asked: number | undefined,
   where: 'beside the old one' | 'alone',
-  aloneSince?: number,
 ): Promise<void> {
-  const asking = questions(flip, 'prove', 'warm', asked, aloneSince);
+  const asking = questions(flip, 'prove', 'warm', asked);
   const blind = where === 'beside the old one' && sharesChains(flip.node.from, flip.node.to);
-  const isRules = ({ id }: { id: string }) => id === 'kernel-rules';
-  const all = aloneSince === undefined ? asking.gates : asking.gates.filter(isRules);
-  const chosen = blind ? all.filter(gate => !isRules(gate)) : all;
+  const chosen = blind ? asking.gates.filter(gate => !isRules(gate)) : asking.gates;
   // While the old kube-proxy still serves there is no need to wait for what nobody wants any more.
   const stoppable = flip.direction !== 'back' && where === 'beside the old one';
   await judgeUntilPassed(flip.engine, { ...asking, gates: chosen, stoppable });
+}
+
+/**
+ * What it wrote beside the old one still stands in the kernel since that went; seconds of the node's clock. Nothing else is asked
+ * again: health check node ports are closed until the hand-over.
+ */
+export async function proveRules(flip: Flipping, aloneSince: number): Promise<void> {
+  const asking = questions(flip, 'prove', 'warm', undefined, aloneSince);
+  await judgeUntilPassed(flip.engine, { ...asking, gates: asking.gates.filter(isRules) });
+}
+
+function isRules({ id }: Gate): boolean {
+  return id === 'kernel-rules';
 }
 
 /** The watchers stand, and what they say before anything is touched is the baseline. */

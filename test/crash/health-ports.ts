@@ -1,9 +1,8 @@
 // Load balancers ask nodes at the health check node ports of their Services: kube-proxy closes them when it goes, and each mode opens them again.
 import assert from 'node:assert/strict';
 import { type Bed, withBed } from './bed.ts';
-import { ends } from './script.ts';
+import { ends, when } from './script.ts';
 import { DIRECTIONS, expectMode } from './sweep.ts';
-import { owner } from './virtual-time.ts';
 
 const PORT = 32_100;
 
@@ -53,18 +52,14 @@ export async function taken(): Promise<void> {
       const key = balanced(bed);
       await bed.sleep(5000);
       let end = () => {};
-      let proofs = 0;
-      bed.checker.heard = event => {
-        // At the second one the old kube-proxy has gone, and no other has taken the port yet.
-        if (event.event !== 'step-intended' || event.step !== 'prove' || ++proofs !== 2) return;
-        owner.run(undefined, () => take(event.node));
-      };
       const take = (name: string) => {
         const node = bed.sim.nodes.find(each => each.name === name);
         // On another address than the balancer's nobody answers there.
         const address = says === undefined ? '127.0.0.1' : '0.0.0.0';
         end = node?.listen({ address, port: PORT }, () => ({ status: says ?? 200, body: '' })) ?? end;
       };
+      // At the proof after it the old kube-proxy has gone, and no other has taken the port yet.
+      when(bed, 'release', () => when(bed, 'prove', take));
       const how = says === undefined ? 'refused' : 'wrong answer';
       await ends(
         bed,
