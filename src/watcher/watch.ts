@@ -37,6 +37,11 @@ const CPU_SHARE = 0.08;
 const KERNEL_SHARE = 0.1;
 /** The same, when kube-proxy has written since. */
 const CHANGED_SHARE = 0.25;
+/**
+ * How long after a kube-proxy fell silent the kernel is looked at, ms: its pod leaves the API a while after its process, and only
+ * then is it certain that it does not start again.
+ */
+const AFTER_END_MS = [2000, 6000];
 /** Longer lists of missing targets are not printed again for every change in them. */
 const MANY_MISSING = 50;
 
@@ -70,8 +75,9 @@ export async function watch(io: NodeIo, options: WatchOptions, signal: AbortSign
 }
 
 /**
- * A kube-proxy's first sync and its end leave another kernel behind: it is looked at again at once. Not while a kube-proxy
- * starts: that look would be under way when the first sync is over. Later syncs are looked at as soon as there is time.
+ * A kube-proxy's first sync leaves another kernel behind: it is looked at again at once. Not while a kube-proxy starts: that look
+ * would be under way when the first sync is over. What stands when one has gone is looked at soon after, and later syncs as soon
+ * as there is time.
  */
 function proxyWatch(
   io: NodeIo,
@@ -83,6 +89,7 @@ function proxyWatch(
   const syncSeconds = new SyncSeconds();
   let phase: string | undefined;
   let written: number | undefined;
+  let ended: { at: number; looks: number } | undefined;
   return async () => {
     const { state, troubles } = await lookAtProxy(io, at);
     const { syncs, ...sample } = state;
@@ -92,10 +99,16 @@ function proxyWatch(
     const start = state.processStart ?? Number.POSITIVE_INFINITY;
     const families = Object.values(state.families);
     const synced = families.length > 0 && families.every(({ lastSync }) => (lastSync ?? 0) >= start);
-    const isStarting = state.up && !synced;
     const now = JSON.stringify([state.up, state.mode, state.processStart, synced]);
-    if (phase !== undefined && now !== phase && !isStarting) nudge.now();
+    if (phase !== undefined && now !== phase) {
+      if (synced) nudge.now();
+      ended = state.up ? undefined : { at: io.now(), looks: 0 };
+    }
     phase = now;
+    if (ended && io.now() - ended.at >= (AFTER_END_MS[ended.looks] ?? Number.POSITIVE_INFINITY)) {
+      ended.looks++;
+      nudge.now();
+    }
     const lastSync = Math.max(0, ...families.map(family => family.lastSync ?? 0));
     if (written !== undefined && lastSync > written) nudge.changed();
     written = lastSync;
