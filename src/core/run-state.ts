@@ -6,7 +6,7 @@ import { ANNOTATION_EPOCH, ANNOTATION_STATE, LABEL_MODE } from './names.ts';
 import { Plan } from './plan.ts';
 
 /** Steps of a flip, in their order. */
-export const STEPS = ['watch', 'warm', 'prove', 'release', 'sweep', 'hand-over', 'verify'] as const;
+export const STEPS = ['watch', 'warm', 'prove', 'release', 'prove-alone', 'sweep', 'hand-over', 'verify'] as const;
 export const Step = z.enum([...STEPS, 'done']);
 export type Step = z.infer<typeof Step>;
 

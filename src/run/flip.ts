@@ -143,7 +143,7 @@ async function proveBeside(flip: Flipping, asked: number | undefined): Promise<v
 /** The old kube-proxy has gone: a new warm one writes all its rules, over what the old one wrote last into the same chains. */
 async function proveAlone(flip: Flipping, times: Times): Promise<void> {
   const { engine, node, watch } = flip;
-  await step(flip, 'prove', async () => {
+  await step(flip, 'prove-alone', async () => {
     const cooled = engine.run.clock.monotonic();
     await engine.driver.cool(engine.run, node);
     times.proxy += (engine.run.clock.monotonic() - cooled) / 1000;
@@ -161,7 +161,7 @@ async function proveAlone(flip: Flipping, times: Times): Promise<void> {
 async function proveStill(flip: Flipping, times: Times): Promise<void> {
   const since = flip.watch.now();
   try {
-    await step(flip, 'prove', () => proveRules(flip, since));
+    await step(flip, 'prove-alone', () => proveRules(flip, since));
   } catch (error) {
     if (!(error instanceof Red)) throw error;
     await proveAlone(flip, times);

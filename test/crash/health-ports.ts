@@ -59,7 +59,7 @@ export async function taken(): Promise<void> {
         end = node?.listen({ address, port: PORT }, () => ({ status: says ?? 200, body: '' })) ?? end;
       };
       // At the proof after it the old kube-proxy has gone, and no other has taken the port yet.
-      when(bed, 'release', () => when(bed, 'prove', take));
+      when(bed, 'prove-alone', take);
       const how = says === undefined ? 'refused' : 'wrong answer';
       await ends(
         bed,
