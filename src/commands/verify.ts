@@ -7,6 +7,7 @@ import { roundText, verifyText } from '../report/verify-text.ts';
 import { realClock } from '../run/clock.ts';
 import type { CommandIo } from './io.ts';
 import { playbookOf } from './make-plan.ts';
+import { namesIn } from './node-names.ts';
 import { inventoryOf, openCluster, watcherImageOf } from './session.ts';
 import { whileLooking } from './signals.ts';
 import { type Round, whileWatching } from './verify-rounds.ts';
@@ -25,7 +26,7 @@ export async function verifyCommand(io: CommandIo, options: VerifyOptions): Prom
   try {
     return await whileLooking(io, async signals => {
       const inventory = await inventoryOf(cluster);
-      const names = (options.node ?? []).flatMap(text => text.split(','));
+      const names = (options.node ?? []).flatMap(namesIn);
       refuseUnknown(inventory, names);
       const again = seconds !== undefined;
       const watcherImage = watcherImageOf(options.watcherImage);

@@ -1,5 +1,9 @@
 // Exit codes for people: what each means, and which of them a command may end with.
 import { EXIT, type ExitCode } from '../core/errors.ts';
+import { hang } from './layout.ts';
+
+/** Columns, as the rest of a help text where the terminal does not say. */
+const WIDTH = 80;
 
 /** The table of the README. */
 export const EXIT_WORDS: Record<ExitCode, string> = {
@@ -50,7 +54,7 @@ const MAY: Record<string, readonly ExitCode[]> = {
 export function exitText(command?: string): string {
   const may = new Set<number>([EXIT.done, ...(command === undefined ? [] : (MAY[command] ?? []))]);
   const rows = Object.entries(EXIT_WORDS).filter(([code]) => command === undefined || may.has(Number(code)));
-  const lines = rows.map(([code, words]) => `  ${code.padEnd(4)}${words.replaceAll('`', '')}`);
+  const lines = rows.flatMap(([code, words]) => hang(`  ${code.padEnd(4)}`, words.replaceAll('`', ''), WIDTH));
   const rest = command === undefined ? '' : ` (${[...ANY].join(', ')}: see 'proxyctl --help')`;
   return `\nExit codes${rest}:\n${lines.join('\n')}`;
 }
