@@ -1,4 +1,5 @@
 import type { Access, KubeObject } from '../core/cluster.ts';
+import { StatusError } from './status.ts';
 
 /** A mutating admission webhook: what is to be stored instead. */
 export type Webhook = (object: KubeObject, before: KubeObject) => KubeObject;
@@ -89,4 +90,24 @@ export class ApiFaults {
     }
     return hits;
   }
+}
+
+const REASONS: Record<number, string> = {
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  409: 'Conflict',
+  410: 'Expired',
+  429: 'TooManyRequests',
+  500: 'InternalError',
+  503: 'ServiceUnavailable',
+  504: 'Timeout',
+};
+
+/** What a request is refused with, and its header Retry-After; undefined where none of these faults refuses it. */
+export function refusalOf(hits: readonly ApiFault[]): { error: StatusError; retryAfter?: string } | undefined {
+  const refusing = hits.find(hit => hit.status !== undefined);
+  if (refusing?.status === undefined) return undefined;
+  const { status, retryAfter = status === 429 ? '1' : undefined } = refusing;
+  const error = new StatusError(status, REASONS[status] ?? 'InternalError', `simulated fault: HTTP ${status}`);
+  return retryAfter === undefined ? { error } : { error, retryAfter };
 }

@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { KINDS, type Kind, type KubeObject } from '../core/cluster.ts';
-import type { ApiFaults } from './api-faults.ts';
+import { type ApiFaults, refusalOf } from './api-faults.ts';
 import { listPage, serveWatch } from './api-read.ts';
 import { type Asked, type Authorizer, type Who, whoAsks } from './authorizer.ts';
 import { discovery, kindAt } from './discovery.ts';
@@ -146,12 +146,9 @@ export class ApiServer {
     const delay = Math.max(0, ...hits.map(hit => hit.delayMs ?? 0));
     if (delay > 0) await new Promise<void>(resolve => this.parts.timers.after(delay, resolve));
     if (hits.some(hit => hit.reset)) return void response.destroy();
-    const refusing = hits.find(hit => hit.status !== undefined);
-    if (refusing?.status !== undefined) {
-      if (refusing.retryAfter !== undefined) response.setHeader('retry-after', refusing.retryAfter);
-      else if (refusing.status === 429) response.setHeader('retry-after', '1');
-      throw faultStatus(refusing.status);
-    }
+    const refusal = refusalOf(hits);
+    if (refusal?.retryAfter !== undefined) response.setHeader('retry-after', refusal.retryAfter);
+    if (refusal) throw refusal.error;
     if (!this.allows(who, asked)) throw forbidden({ user: who.user, ...asked });
     if (hits.some(hit => hit.lostAnswer)) {
       this.carryOut(request, undefined, target);
@@ -288,21 +285,6 @@ function deleteOptions(query: URLSearchParams, body: string): DeleteOptions {
 
 function methodNotAllowed(): StatusError {
   return new StatusError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource');
-}
-
-const FAULT_REASONS: Record<number, string> = {
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  409: 'Conflict',
-  410: 'Expired',
-  429: 'TooManyRequests',
-  500: 'InternalError',
-  503: 'ServiceUnavailable',
-  504: 'Timeout',
-};
-
-function faultStatus(status: number): StatusError {
-  return new StatusError(status, FAULT_REASONS[status] ?? 'InternalError', `simulated fault: HTTP ${status}`);
 }
 
 async function callOf(request: IncomingMessage): Promise<ApiCall> {

@@ -21,12 +21,13 @@ export interface FaultKind {
 const NOTHING: Clear = () => {};
 const WRITES = ['create', 'patch', 'delete'] as const;
 
-function api(id: string, make: (random: Random) => Omit<ApiFault, 'every'>): FaultKind {
-  return {
-    id: `api ${id}`,
-    strike: ({ sim }, random) =>
-      sim.fault.api({ every: 1 + random.int(6), times: 1 + random.int(25), ...make(random) }),
-  };
+function api(...kind: ApiKind): FaultKind {
+  return { id: `api ${kind[0]}`, strike: ({ sim }, random) => sim.fault.api(apiFault(kind, random)) };
+}
+
+/** One of a kind, by seed: how often and how many times is chance, too. */
+export function apiFault([, make]: ApiKind, random: Random): ApiFault {
+  return { every: 1 + random.int(6), times: 1 + random.int(25), ...make(random) };
 }
 
 function node(bed: Bed, random: Random): string {
@@ -166,23 +167,36 @@ function repeatedly(ms: number, action: () => void): Clear {
   return () => clearInterval(timer);
 }
 
+type ApiKind = readonly [id: string, make: (random: Random) => Omit<ApiFault, 'every'>];
+
+/** What an API server does to requests. */
+export const API_ERRORS: readonly ApiKind[] = [
+  ['409', random => ({ status: 409, verb: random.pick(WRITES) })],
+  ['429', () => ({ status: 429 })],
+  ['429 without Retry-After', () => ({ status: 429, retryAfter: '' })],
+  ['429 for long', () => ({ status: 429, retryAfter: '30' })],
+  ['500', () => ({ status: 500 })],
+  ['503', () => ({ status: 503 })],
+  ['504', () => ({ status: 504 })],
+  ['410', () => ({ status: 410, verb: 'list' })],
+  ['410 to a watch', () => ({ status: 410, verb: 'watch' })],
+  ['reset', () => ({ reset: true })],
+  ['lost answer', () => ({ lostAnswer: true })],
+  ['lost answer to a write', random => ({ lostAnswer: true, verb: random.pick(WRITES) })],
+  ['truncated', () => ({ truncated: true })],
+  ['truncated list', () => ({ truncated: true, verb: 'list' })],
+  ['slow', random => ({ delayMs: 500 + random.int(5000) })],
+  ['timeout', () => ({ delayMs: 20_000, times: 4 })],
+];
+
+/** Credentials or a right that it takes for none. */
+export const API_DENIALS: readonly ApiKind[] = [
+  ['401', () => ({ status: 401, times: 3 })],
+  ['403', random => ({ status: 403, verb: random.pick([...WRITES, 'get', 'list'] as const) })],
+];
+
 export const FAULT_KINDS: readonly FaultKind[] = [
-  api('409', random => ({ status: 409, verb: random.pick(WRITES) })),
-  api('429', () => ({ status: 429 })),
-  api('429 without Retry-After', () => ({ status: 429, retryAfter: '' })),
-  api('429 for long', () => ({ status: 429, retryAfter: '30' })),
-  api('500', () => ({ status: 500 })),
-  api('503', () => ({ status: 503 })),
-  api('504', () => ({ status: 504 })),
-  api('410', () => ({ status: 410, verb: 'list' })),
-  api('410 to a watch', () => ({ status: 410, verb: 'watch' })),
-  api('reset', () => ({ reset: true })),
-  api('lost answer', () => ({ lostAnswer: true })),
-  api('lost answer to a write', random => ({ lostAnswer: true, verb: random.pick(WRITES) })),
-  api('truncated', () => ({ truncated: true })),
-  api('truncated list', () => ({ truncated: true, verb: 'list' })),
-  api('slow', random => ({ delayMs: 500 + random.int(5000) })),
-  api('timeout', () => ({ delayMs: 20_000, times: 4 })),
+  ...API_ERRORS.map(kind => api(...kind)),
   api('webhook denies', random => ({ status: 403, verb: 'patch', resource: random.pick(['nodes', 'daemonsets']) })),
   { id: 'api webhook drops labels', strike: dropLabels },
   { id: 'api watches are late', strike: ({ sim }, random) => sim.fault.lateWatches(1000 + random.int(30_000)) },
@@ -190,8 +204,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     id: 'api watches are silent',
     strike: ({ sim }) => sim.fault.lateWatches(Number.POSITIVE_INFINITY),
   },
-  api('401', () => ({ status: 401, times: 3 })),
-  api('403', random => ({ status: 403, verb: random.pick([...WRITES, 'get', 'list'] as const) })),
+  ...API_DENIALS.map(kind => api(...kind)),
   { id: 'api away', strike: ({ sim }) => sim.fault.api({ every: 1, reset: true }) },
   onNode('not ready', ({ sim }, name) => sim.fault.nodeNotReady(name)),
   onNode('node flaps', flap),

@@ -23,10 +23,10 @@ function reaching(args: readonly string[]): [string, string[]] {
   return [program, rest];
 }
 
-/** Runs a program inside the cluster's network, with its kubeconfig. */
-export async function inside(args: readonly string[], input?: string): Promise<string> {
+/** Runs a program inside the cluster's network, with its kubeconfig. @throws when it takes longer than `limitMs`, where given. */
+export async function inside(args: readonly string[], input?: string, limitMs = 0): Promise<string> {
   const [program, rest] = reaching(args);
-  const running = exec(program, rest, { maxBuffer: 256 << 20, env: environment });
+  const running = exec(program, rest, { maxBuffer: 256 << 20, env: environment, timeout: limitMs });
   if (input !== undefined) running.child.stdin?.end(input);
   return (await running).stdout;
 }

@@ -47,11 +47,11 @@ export class Stage {
     this.at = 'before';
   }
 
-  /** The command that leads to a place, as one would type it, ready to be listened to. */
-  begin(place: Place): RealRunning {
+  /** The command that leads to a place, with `others` of its options, as one would type it, ready to be listened to. */
+  begin(place: Place, ...others: string[]): RealRunning {
     const wishes = place === 'one' ? ['--playbook', this.playbook] : [];
     const command = place === 'before' ? ['rollback'] : ['migrate', '--to', TO, '--batch', '10', ...wishes];
-    return this.bed.start(...command, '--yes', '--format', 'json');
+    return this.bed.start(...command, ...others, '--yes', '--format', 'json');
   }
 
   /** Leads the cluster to where a row begins, by one rollback where the last row left it somewhere else. */
