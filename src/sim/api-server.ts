@@ -245,7 +245,8 @@ export class ApiServer {
   }
 }
 
-function targetOf(path: string, query: URLSearchParams): Target | undefined {
+/** Undefined where no objects of a known kind are asked for. */
+export function targetOf(path: string, query: URLSearchParams): Target | undefined {
   const [, api = '', rest = ''] = /^\/(?:api\/(?=v1\/)|apis\/)(v1|[^/]+\/[^/]+)\/(.+)$/.exec(path) ?? [];
   const parts = rest.split('/').map(decodeURIComponent);
   const inside = parts[0] === 'namespaces' && parts.length > 2 && kindAt(api, parts[2] ?? '');
@@ -255,14 +256,14 @@ function targetOf(path: string, query: URLSearchParams): Target | undefined {
   return { kind, namespace: inside ? parts[1] : undefined, name, subresource, query };
 }
 
-function verbOf({ method }: ApiCall, { name, query }: Target): string {
+function verbOf({ method }: Pick<ApiCall, 'method'>, { name, query }: Target): string {
   if (method === 'GET') return name !== undefined ? 'get' : query.has('watch') ? 'watch' : 'list';
   const verbs: Record<string, string> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
   return verbs[method] ?? 'get';
 }
 
 /** A request as it is authorized: a namespace is in itself, and a list may be held to one name. */
-function askedFor(request: ApiCall, target: Target): Asked {
+export function askedFor(request: Pick<ApiCall, 'method'>, target: Target): Asked {
   const { kind, name, query } = target;
   return {
     verb: verbOf(request, target),
@@ -326,7 +327,8 @@ function sendText(response: ApiAnswer, text: string): void {
   response.end(text);
 }
 
-function refuse(response: ApiAnswer, error: unknown): void {
+/** Answers with the Status of an error. */
+export function refuse(response: ApiAnswer, error: unknown): void {
   if (response.headersSent || response.destroyed) return void response.destroy();
   const known =
     error instanceof StatusError

@@ -89,7 +89,7 @@ function proxyWatch(
   const syncSeconds = new SyncSeconds();
   let phase: string | undefined;
   let written: number | undefined;
-  let ended: { at: number; looks: number } | undefined;
+  let due: readonly number[] = [];
   return async () => {
     const { state, troubles } = await lookAtProxy(io, at);
     const { syncs, ...sample } = state;
@@ -102,13 +102,12 @@ function proxyWatch(
     const now = JSON.stringify([state.up, state.mode, state.processStart, synced]);
     if (phase !== undefined && now !== phase) {
       if (synced) nudge.now();
-      ended = state.up ? undefined : { at: io.now(), looks: 0 };
+      due = state.up ? [] : AFTER_END_MS.map(ms => io.now() + ms);
     }
     phase = now;
-    if (ended && io.now() - ended.at >= (AFTER_END_MS[ended.looks] ?? Number.POSITIVE_INFINITY)) {
-      ended.looks++;
-      nudge.now();
-    }
+    const later = due.filter(at => at > io.now());
+    if (later.length < due.length) nudge.now();
+    due = later;
     const lastSync = Math.max(0, ...families.map(family => family.lastSync ?? 0));
     if (written !== undefined && lastSync > written) nudge.changed();
     written = lastSync;

@@ -7,8 +7,8 @@ import { request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Access } from '../../src/core/cluster.ts';
 import { ApiFaults, refusalOf } from '../../src/sim/api-faults.ts';
+import { askedFor, refuse, targetOf } from '../../src/sim/api-server.ts';
 import { Random } from '../../src/sim/random.ts';
 import { API_DENIALS, API_ERRORS, apiFault } from '../crash/faults.ts';
 
@@ -16,7 +16,6 @@ import { API_DENIALS, API_ERRORS, apiFault } from '../crash/faults.ts';
 const SLOT_MS = 8000;
 /** What is not asked again. */
 const ENDING = [...API_ERRORS.filter(([id]) => id.startsWith('truncated')), ...API_DENIALS];
-const VERBS: Record<string, Access['verb']> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
 
 const [kubeconfig = '', way = '', seed = ''] = process.argv.slice(2);
 const config = JSON.parse(readFileSync(kubeconfig, 'utf8'));
@@ -26,26 +25,6 @@ const ca = Buffer.from(cluster['certificate-authority-data'], 'base64');
 const faults = new ApiFaults();
 const struck: Record<string, number> = {};
 let requests = 0;
-
-interface Asked {
-  readonly verb: Access['verb'];
-  /** Plural, with subresource; empty where no objects are asked for. */
-  readonly resource: string;
-  /** The answer ends when somebody ends it. */
-  readonly isStream: boolean;
-}
-
-function askedBy({ method = '', url = '' }: IncomingMessage): Asked {
-  const { pathname, searchParams } = new URL(url, 'http://localhost');
-  const path = pathname.replace(/^\/(api\/[^/]+|apis\/[^/]+\/[^/]+)\/?/, '').replace(/^namespaces\/[^/]+\/(?=.)/, '');
-  const [resource = '', name, subresource] = path.split('/');
-  const read = name !== undefined ? 'get' : searchParams.has('watch') ? 'watch' : 'list';
-  return {
-    verb: VERBS[method] ?? read,
-    resource: subresource === undefined ? resource : `${resource}/${subresource}`,
-    isStream: searchParams.has('watch') || searchParams.has('follow'),
-  };
-}
 
 /** The real server's answer. */
 async function passOn(call: IncomingMessage, body: Buffer): Promise<IncomingMessage> {
@@ -62,23 +41,23 @@ function headOf({ statusCode = 502, headers }: IncomingMessage): [number, Incomi
 }
 
 async function answer(call: IncomingMessage, response: ServerResponse): Promise<void> {
-  const asked = askedBy(call);
+  const { method = 'GET', url = '/' } = call;
+  const { pathname, searchParams } = new URL(url, 'http://localhost');
+  const target = targetOf(pathname, searchParams);
   requests++;
-  const hits = faults.hit(asked);
+  const hits = target ? faults.hit(askedFor({ method }, target)) : [];
   const body = await buffer(call);
   await sleep(Math.max(0, ...hits.map(hit => hit.delayMs ?? 0)));
   if (hits.some(hit => hit.reset)) return void response.destroy();
   const refusal = refusalOf(hits);
   if (refusal?.retryAfter !== undefined) response.setHeader('retry-after', refusal.retryAfter);
-  if (refusal) {
-    response.writeHead(refusal.error.code, { 'content-type': 'application/json' });
-    return void response.end(JSON.stringify(refusal.error.body));
-  }
+  if (refusal) return refuse(response, refusal.error);
   const real = await passOn(call, body);
   response.on('close', () => real.destroy());
   const [status, headers] = headOf(real);
   const isLost = hits.some(hit => hit.lostAnswer);
-  if (asked.isStream) {
+  // Its answer ends when somebody ends it.
+  if (searchParams.has('watch') || searchParams.has('follow')) {
     if (isLost) return void response.destroy();
     response.writeHead(status, headers);
     return void real.on('error', () => response.destroy()).pipe(response);

@@ -6,6 +6,9 @@ import { FOREIGN, SHARED } from './cluster.ts';
 
 const exec = promisify(execFile);
 
+/** A node that is dead says nothing for good; nothing that is asked here waits for longer than three minutes. */
+const BOUNDS = { maxBuffer: 256 << 20, timeout: 200_000 };
+
 /** Namespace of what the suite itself needs in the cluster. */
 export const SUITE = 'real-test';
 export const shellPod = (node: string): string => `shell-${node}`;
@@ -23,10 +26,10 @@ function reaching(args: readonly string[]): [string, string[]] {
   return [program, rest];
 }
 
-/** Runs a program inside the cluster's network, with its kubeconfig. @throws when it takes longer than `limitMs`, where given. */
-export async function inside(args: readonly string[], input?: string, limitMs = 0): Promise<string> {
+/** Runs a program inside the cluster's network, with its kubeconfig. */
+export async function inside(args: readonly string[], input?: string): Promise<string> {
   const [program, rest] = reaching(args);
-  const running = exec(program, rest, { maxBuffer: 256 << 20, env: environment, timeout: limitMs });
+  const running = exec(program, rest, { ...BOUNDS, env: environment });
   if (input !== undefined) running.child.stdin?.end(input);
   return (await running).stdout;
 }
@@ -85,7 +88,7 @@ const IN_SHELL_POD = `command -v nft > /dev/null || exec /bin/busybox nsenter -t
 /** A shell command on a node, in its own kernel; gives what it says on either stream, whatever its exit code. */
 export async function onNode(node: string, command: string): Promise<string> {
   if (FOREIGN === undefined) {
-    return (await exec(`${SHARED}/node`, [node.replace('node', ''), command], { maxBuffer: 64 << 20 })).stdout;
+    return (await exec(`${SHARED}/node`, [node.replace('node', ''), command], BOUNDS)).stdout;
   }
   const whole = `{ ${command}\n} 2>&1; exit 0`;
   return kubectl('-n', SUITE, 'exec', shellPod(node), '--', 'sh', '-c', IN_SHELL_POD, whole);

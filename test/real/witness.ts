@@ -1,7 +1,7 @@
 // The witness: /probe in client pods, which dials a Service over and over. It runs by itself in the pods, so that an API server
 // that is away neither ends it nor hides what it saw; what it wrote is fetched at the end.
 import type { Witness, Witnessed } from '../scenarios/testbed.ts';
-import { eventually, inside, kubectl, nodeNames, sleep } from './shell.ts';
+import { eventually, kubectl, nodeNames, sleep } from './shell.ts';
 
 /** What one run of /probe says. */
 interface Probed {
@@ -36,8 +36,6 @@ const PATIENCE = ['-for', SEGMENT, '-timeout', '3s', '-every'];
 const STAND_MS = 3_000;
 const FETCH_TRIES = 3;
 const FETCH_PAUSE_MS = 5_000;
-/** A segment, and what is told of hours. */
-const EXEC_MS = 120_000;
 
 export const clientPod = (node: string): string => `client-${node}`;
 
@@ -126,9 +124,7 @@ export function toldBy(text: string): Told {
 }
 
 function execIn(client: string, script: string): Promise<string> {
-  const command = ['kubectl', '-n', 'shop', 'exec', client, '--', 'sh', '-c', script];
-  // A node that is dead says nothing for good.
-  return inside(command, undefined, EXEC_MS);
+  return kubectl('-n', 'shop', 'exec', client, '--', 'sh', '-c', script);
 }
 
 /** What a client saw; where it cannot be told, each of its streams is blind. */
