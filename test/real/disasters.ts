@@ -137,21 +137,25 @@ const HEARTBEATS_MS = 20_000;
 const CALM_SECONDS = 300;
 
 /** The server hangs for a minute: connections to it are taken and nobody answers. */
-async function stopApiServer(): Promise<void> {
-  const pid = apiServer();
+const stopApiServer = (): Promise<void> => stopped('kube-apiserver', STOPPED_MS);
+
+/** A process of the control plane does nothing for so many ms. */
+export async function stopped(name: string, ms: number): Promise<void> {
+  const pid = controlPlane(name);
   process.kill(pid, 'SIGSTOP');
   try {
-    await sleep(STOPPED_MS);
+    await sleep(ms);
   } finally {
     process.kill(pid, 'SIGCONT');
   }
 }
 
 /** Among the processes that the cluster's own script has noted. */
-function apiServer(): number {
+function controlPlane(name: string): number {
   const pids = readFileSync(`${RUN}/pids`, 'utf8').trim().split('\n').map(Number);
-  const found = pids.find(pid => nameOf(pid) === 'kube-apiserver');
-  if (found === undefined) throw new Error(`no kube-apiserver among the processes in ${RUN}/pids`);
+  // The kernel keeps 15 characters of a name.
+  const found = pids.find(pid => nameOf(pid) === name.slice(0, 15));
+  if (found === undefined) throw new Error(`no ${name} among the processes in ${RUN}/pids`);
   return found;
 }
 

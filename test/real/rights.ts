@@ -6,6 +6,8 @@ import { runCli } from '../cli/run-cli.ts';
 import { apply, inside, kubectl, SUITE } from './shell.ts';
 
 const ACCOUNT = 'runner';
+/** The account as the API server calls it. */
+export const RUNNER = `system:serviceaccount:${SUITE}:${ACCOUNT}`;
 /** Longer than the whole suite. */
 const TOKEN_LIFE = '24h';
 

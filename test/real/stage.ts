@@ -10,8 +10,8 @@ import type { RealRunning } from './proxyctl.ts';
 import { eventually, listNodes, nodeNames, onNode } from './shell.ts';
 import type { RealTestbed } from './testbed.ts';
 
-const FROM = 'iptables';
-const TO = 'nftables';
+export const FROM = 'iptables';
+export const TO = 'nftables';
 /** As the cluster was set up, no run in it; one node migrated; all of them. */
 export type Place = 'before' | 'one' | 'all';
 
@@ -36,13 +36,18 @@ export class Stage {
     return this.nodes[0] ?? '';
   }
 
-  /** A fresh cluster; what stands in it now is what every way back leads to. */
-  async setUp(): Promise<void> {
+  /** A fresh cluster; what stands in it now is what every way back leads to. `soak` as in a playbook. */
+  async setUp(soak = '5s'): Promise<void> {
     await laidOut(FROM);
     this.nodes = await nodeNames();
     // What nobody can see any more is given up sooner than by default: a node that reboots takes its watchers along.
-    const text = `order: { exclude: [${this.nodes.slice(1).join(', ')}] }\ngates: { convergence: 3m }\n`;
-    this.playbook = tempFile('playbook.yaml', text);
+    const gates = `gates: { convergence: 3m, soak: ${soak} }`;
+    this.playbook = tempFile('playbook.yaml', `order: { exclude: [${this.nodes.slice(1).join(', ')}] }\n${gates}\n`);
+    await this.settle();
+  }
+
+  /** What stands now is what every way back leads to from here on. */
+  async settle(): Promise<void> {
     this.before = await this.bed.objects();
     this.at = 'before';
   }
