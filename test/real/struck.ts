@@ -136,7 +136,7 @@ export class Play {
     const spared = { nodes: stage.nodes.slice(1), service: ELSEWHERE };
     const witness = await stage.bed.witness(strike.kind === REBOOT ? spared : {});
     const [struck, seen] = await under(witness, () => this.commands(strike, problems));
-    problems.push(...lostBeyond(seen, stage.bed.noise, cost && times(cost, strike.blows.length)));
+    problems.push(...lostBeyond(whileReady(seen), stage.bed.noise, cost && times(cost, strike.blows.length)));
     if (strike.kind === REBOOT) problems.push(...(await this.afterwards()));
     await stage.expectAt(struck.at).catch(error => problems.push(`not at '${struck.at}': ${message(error)}`));
     return { told: struck.told, end: struck.end, ...seen, problems };
@@ -226,6 +226,17 @@ async function under<T>(witness: Witness, work: () => Promise<T>): Promise<[T, W
   return [done.value, seen];
 }
 
+/** Without what failed while the disaster had a server called unready. */
+function whileReady(seen: Witnessed): Witnessed {
+  const { tcpFailed = 0, udpFailed = 0 } = seen.unready ?? {};
+  return { ...seen, tcpFailed: seen.tcpFailed - tcpFailed, udpFailed: seen.udpFailed - udpFailed };
+}
+
+/** `55, 55 of them while a server was unready`. */
+function failed(all: number, unready = 0): string {
+  return unready === 0 ? String(all) : `${all}, ${unready} of them while a server was unready`;
+}
+
 /** What so many disasters of one kind cost. */
 function times(cost: Witnessed, count: number): Witnessed {
   const { tcpFailed, udpFailed, keptBroken } = cost;
@@ -248,9 +259,9 @@ export function struckTable(rows: readonly StruckRow[]): string {
     String(row.told.length),
     row.end,
     String(row.tcp),
-    String(row.tcpFailed),
+    failed(row.tcpFailed, row.unready?.tcpFailed),
     String(row.udp),
-    String(row.udpFailed),
+    failed(row.udpFailed, row.unready?.udpFailed),
     row.direct ?? '',
     String(row.keptBroken),
     row.problems.length === 0 ? 'well' : 'NOT WELL',

@@ -1,6 +1,7 @@
 // The witness: /probe in client pods, which dials a Service over and over. It runs by itself in the pods, so that an API server
 // that is away neither ends it nor hides what it saw; what it wrote is fetched at the end.
 import type { Witness, Witnessed } from '../scenarios/testbed.ts';
+import { Readiness } from './readiness.ts';
 import { eventually, kubectl, nodeNames, sleep } from './shell.ts';
 
 /** What one run of /probe says. */
@@ -29,7 +30,8 @@ type Stream = (typeof STREAMS)[number];
 type Probes = Partial<Record<Stream, readonly string[]>>;
 
 /** /probe tells only when its time is over, so its runs follow one another in segments of this length. */
-const SEGMENT = '20s';
+const SEGMENT_SECONDS = 20;
+const SEGMENT = `${SEGMENT_SECONDS}s`;
 /** Three nodes share two processors: what asks more often, or waits less, measures their load. A SYN that met no rules stays dead. */
 const PATIENCE = ['-for', SEGMENT, '-timeout', '3s', '-every'];
 /** The kept connections must stand before anything happens. */
@@ -161,8 +163,13 @@ function lossesOf(client: string, segments: readonly Probed[]): string[] {
   });
 }
 
-function witnessed(clients: readonly Client[], told: readonly Told[]): Witnessed {
+function witnessed(clients: readonly Client[], told: readonly Told[], readiness: Readiness): Witnessed {
   const all = (stream: Stream) => told.map(one => one.streams.get(stream) ?? { probed: [], blind: 0 });
+  const unready = (stream: 'tcp' | 'udp') => {
+    const segments = all(stream).flatMap(({ probed }) => probed);
+    const struck = segments.filter(({ at }) => readiness.wasUnready(at * 1000, (at + SEGMENT_SECONDS) * 1000));
+    return struck.reduce((sum, { failed }) => sum + failed, 0);
+  };
   const total = (stream: Stream, field: 'new' | 'failed' | 'kept_broke') =>
     all(stream).reduce((sum, seen) => sum + seen.probed.reduce((part, one) => part + one[field], 0), 0);
   const losses = (stream: 'tcp' | 'udp') =>
@@ -174,6 +181,7 @@ function witnessed(clients: readonly Client[], told: readonly Told[]): Witnessed
     tcpFailed: total('tcp', 'failed'),
     udp: total('udp', 'new'),
     udpFailed: total('udp', 'failed'),
+    unready: { tcpFailed: unready('tcp'), udpFailed: unready('udp') },
     blind: [...all('tcp'), ...all('udp')].reduce((sum, seen) => sum + seen.blind, 0),
     keptBroken: total('tcp', 'kept_broke') + broken.length,
     losses: [
@@ -239,10 +247,13 @@ export async function startWitness({ nodes, service = WEB }: WitnessOptions): Pr
   const id = `/seen-${Date.now()}-${witnesses}`;
   await Promise.all(clients.map(({ name, probes }) => execIn(name, startScript(id, address, probes))));
   const before = await restartsOfServers();
+  const readiness = new Readiness(service);
   await sleep(STAND_MS);
   return {
     async finished() {
-      const seen = witnessed(clients, await Promise.all(clients.map(client => fetchFrom(client, id))));
+      const told = await Promise.all(clients.map(client => fetchFrom(client, id)));
+      readiness.end();
+      const seen = witnessed(clients, told, readiness);
       // What a server that restarts costs is not the rules' doing.
       const restarted = [...(await restartsOfServers())].filter(([pod, count]) => count > (before.get(pod) ?? 0));
       return { ...seen, losses: [...seen.losses, ...restarted.map(([pod]) => `server ${pod} restarted meanwhile`)] };

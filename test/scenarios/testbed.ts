@@ -18,6 +18,8 @@ export interface Witnessed {
   blind: number;
   /** UDP exchanges past every Service, straight to a server, that failed meanwhile: `0 of 90`. Absent where nobody asks so. */
   direct?: string;
+  /** Of what failed, what did while a server was called unready, so whoever wrote the rules. Absent where nobody follows that. */
+  unready?: Pick<Witnessed, 'tcpFailed' | 'udpFailed'>;
   /** Where and how, one line each: `client-node2 udp: 5 of 90, i/o timeout`. */
   losses: string[];
 }
