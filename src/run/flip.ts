@@ -3,7 +3,7 @@ import { onRedOf } from '../core/gate-settings.ts';
 import type { Mode } from '../core/mode.ts';
 import { plannedNode } from '../core/plan.ts';
 import { flipTally } from '../core/probe-tally.ts';
-import { modeLabel, type Step } from '../core/run-state.ts';
+import { modeLabel, nodeState, type Step } from '../core/run-state.ts';
 import { needsSweep, sharesChains } from '../core/sweep.ts';
 import { type Engine, Halt, Red, stopPoint } from './engine.ts';
 import { lossOf } from './lost.ts';
@@ -98,12 +98,14 @@ async function backFrom(flip: Flip, error: unknown): Promise<void> {
 
 /** A release may be refused before anything of it was done: then the flip is called off. */
 async function unreleased(flip: Flip): Promise<void> {
-  if (flip.direction !== 'back' && !(await isReleased(flip))) await abort(flip);
-}
-
-async function isReleased({ engine: { run }, node }: Flip): Promise<boolean> {
-  const object = await run.cluster.get({ kind: 'Node', name: node.name });
-  return object !== undefined && modeLabel(object) === 'none';
+  const { engine, node } = flip;
+  if (flip.direction === 'back') return;
+  const object = await engine.run.cluster.get({ kind: 'Node', name: node.name });
+  if (object && modeLabel(object) === 'none') return;
+  // Where something took our label out of what was written, the rest of it stands: nobody may take that for a release later.
+  if (object && nodeState(object)?.step === 'release' && !(await isMadeAnew(engine, node.name)))
+    await engine.driver.mark(engine.run, node, 'warm');
+  await abort(flip);
 }
 
 /**

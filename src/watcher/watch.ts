@@ -41,7 +41,7 @@ const CHANGED_SHARE = 0.25;
  * How long after a kube-proxy fell silent the kernel is looked at, ms: its pod leaves the API a while after its process, and only
  * then is it certain that it does not start again.
  */
-const AFTER_END_MS = [2000, 6000];
+const AFTER_END_MS = [2000, 6000, 12_000];
 /** Longer lists of missing targets are not printed again for every change in them. */
 const MANY_MISSING = 50;
 

@@ -85,6 +85,20 @@ export const labelsDropped = () =>
     expectMode(bed, 'nftables');
   });
 
+export const labelsDroppedThenBack = () =>
+  withBed(THERE, async bed => {
+    const clear = dropLabels(bed);
+    await ends(bed, 'migrate', 21, /does not bear what was just written to it/);
+    clear();
+    let released = '';
+    when(bed, 'release', node => {
+      released = node;
+    });
+    await ends(bed, 'rollback', 0);
+    assert.equal(released, '');
+    expectMode(bed, 'iptables');
+  });
+
 export async function clockJumps(): Promise<void> {
   for (const hours of [-1, 1]) {
     await withBed(THERE, async bed => {

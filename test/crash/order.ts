@@ -111,7 +111,8 @@ export class Order {
     if (state.step === 'done') this.flips.delete(name);
     if (state.step === 'warm' && way === 'there' && write.object && modeLabel(write.object) === undefined)
       this.demand(name, 'before-node', way);
-    if (state.step === 'release') this.passed(name)['before-node'].clear();
+    // One whose label was taken off on its way in is none.
+    if (state.step === 'release' && modeLabel(write.object) === 'none') this.passed(name)['before-node'].clear();
     if (state.step === 'hand-over') {
       this.passed(name)['after-node'].clear();
       // What comes of a restart before is looked at as part of the flip.

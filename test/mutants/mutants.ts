@@ -110,8 +110,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     id: 'a refused release leaves two kube-proxies',
     file: FLIP,
-    find: "flip.direction !== 'back' && !(await isReleased(flip))",
-    replace: "flip.direction !== 'back' && !(await isReleased(flip)) && flip.resumed",
+    find: "if (object && modeLabel(object) === 'none') return;\n  // Where",
+    replace: 'if (!flip.resumed) return;\n  // Where',
     why: 'the warm kube-proxy writes beside the old one until somebody comes',
   },
   {

@@ -22,7 +22,7 @@ function tell({ scenario, what, step, next }: Trouble, exits: string, seen: Witn
   const { tcp, tcpFailed, udp, udpFailed, direct = '', keptBroken } = seen;
   const cells = [`${tcpFailed} of ${tcp}`, `${udpFailed} of ${udp}`, direct, `${keptBroken}`];
   const row = [scenario, what, step, exits, next ?? '', ...cells];
-  console.log(row.join(' | '));
+  console.log([row.join(' | '), ...seen.losses].join('\n'));
   told.push(row);
 }
 

@@ -60,6 +60,8 @@ async function expectEnd(command: RealRunning, code: ExitCode): Promise<void> {
 /** A change of the shared configuration, and back. */
 async function editConfig(): Promise<Undo> {
   const map = JSON.parse(await kubectl(...PROXY, 'get', 'cm', 'kube-proxy', '-o', 'json'));
+  // It is put back over a later version.
+  delete map.metadata.resourceVersion;
   const text: string = map.data['config.conf'];
   const edited = text.replace(/^oomScoreAdj:.*$/m, 'oomScoreAdj: -7');
   if (edited === text) throw new Error('the configuration has no oomScoreAdj');
@@ -144,18 +146,18 @@ async function revoke(): Promise<Undo> {
   return () => apply(ours);
 }
 
-/** Its kubelet says nothing until the node is called not ready. */
-async function silentKubelet({ node }: Scene): Promise<Undo> {
-  await onNode(node, 'kill -STOP $(pidof kubelet)');
-  const goOn = async () => {
-    await onNode(node, 'kill -CONT $(pidof kubelet)');
+/** Nothing that the node itself says reaches the API server, until it is called not ready and for as long as that is. */
+async function cutOff({ node }: Scene): Promise<Undo> {
+  const chain = 'chain out { type filter hook output priority -310; tcp dport 6443 drop; };';
+  await onNode(node, `nft 'table inet px-cut { ${chain} }'`);
+  return async () => {
+    await onNode(node, 'nft delete table inet px-cut');
     await kubectl('wait', '--for=condition=Ready', `node/${node}`, '--timeout=120s');
     await eventually('the servers to be ready', 120, async () => {
       await kubectl('-n', 'shop', 'wait', '--for=condition=Ready', 'pod', '--all', '--timeout=10s');
       return true;
     });
   };
-  return goOn;
 }
 
 /** The runner sleeps for longer than its Lease; meanwhile another machine takes the node back. */
@@ -185,7 +187,7 @@ export const TROUBLES: readonly Trouble[] = [
     what: 'a policy denies what is written to nodes',
     step: 'watch',
     strike: () => policy('Validating', { validations: [{ expression: 'false', message: 'not by you' }] }),
-    ends: EXIT.notPermitted,
+    ends: EXIT.unreachable,
     says: /not by you/,
     serves: 'from',
     next: 'resume',
@@ -206,15 +208,15 @@ export const TROUBLES: readonly Trouble[] = [
     step: 'warm',
     strike: revoke,
     ends: EXIT.notPermitted,
-    says: /forbidden|not permitted|may not/i,
+    says: /missing permission/,
     serves: 'from',
     next: 'resume',
   },
   {
     scenario: 'S15',
-    what: 'the node stops being Ready',
+    what: 'the node is cut off from the API',
     step: 'release',
-    strike: silentKubelet,
+    strike: cutOff,
     ends: EXIT.halted,
     says: /not Ready|NotReady/i,
     serves: 'either',
