@@ -60,13 +60,16 @@ async function expectEnd(command: RealRunning, code: ExitCode): Promise<void> {
 /** A change of the shared configuration, and back. */
 async function editConfig(): Promise<Undo> {
   const map = JSON.parse(await kubectl(...PROXY, 'get', 'cm', 'kube-proxy', '-o', 'json'));
-  // It is put back over a later version.
-  delete map.metadata.resourceVersion;
-  const text: string = map.data['config.conf'];
-  const edited = text.replace(/^oomScoreAdj:.*$/m, 'oomScoreAdj: -7');
-  if (edited === text) throw new Error('the configuration has no oomScoreAdj');
-  await apply([{ ...map, data: { ...map.data, 'config.conf': edited } }]);
-  return () => apply([map]);
+  const was: string = map.data['config.conf'];
+  const edited = was.replace(/^oomScoreAdj:.*$/m, 'oomScoreAdj: -7');
+  if (edited === was) throw new Error('the configuration has no oomScoreAdj');
+  // Who applies it leaves an annotation.
+  const write = async (text: string) => {
+    const patch = JSON.stringify({ data: { 'config.conf': text } });
+    await kubectl(...PROXY, 'patch', 'cm', 'kube-proxy', '--type=merge', '-p', patch);
+  };
+  await write(edited);
+  return () => write(was);
 }
 
 /** Puts kube-proxy's DaemonSet back as it was before the run, again and again. */
@@ -296,7 +299,7 @@ export const TROUBLES: readonly Trouble[] = [
     step: 'prove',
     strike: sleeps,
     ends: EXIT.runUnderWay,
-    says: /took this run over/,
+    says: /took this run over|the run ended elsewhere/,
     serves: 'from',
   },
   {
