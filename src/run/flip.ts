@@ -1,6 +1,8 @@
 import type { FlipNode } from '../core/driver.ts';
+import { WaitedInVain } from '../core/errors.ts';
 import { onRedOf } from '../core/gate-settings.ts';
 import type { Mode } from '../core/mode.ts';
+import { isReady } from '../core/node-object.ts';
 import { plannedNode } from '../core/plan.ts';
 import { flipTally } from '../core/probe-tally.ts';
 import { modeLabel, nodeState, type Step } from '../core/run-state.ts';
@@ -242,12 +244,23 @@ export async function step<T>(
   let result: T;
   try {
     result = await perform();
-  } catch (error) {
+  } catch (thrown) {
+    const error = await withReadiness(flip, thrown);
     journal.append({ event: 'step-failed', ...at, error: error instanceof Error ? error.message : String(error) });
     throw error;
   }
   journal.append({ event: 'step-done', ...at, seconds: (run.clock.monotonic() - begun) / 1000 });
   return result;
+}
+
+/** Where what was waited for did not come, a node that is not Ready says why. */
+async function withReadiness(
+  { engine: { run }, node }: Pick<Flip, 'engine' | 'node'>,
+  error: unknown,
+): Promise<unknown> {
+  if (!(error instanceof WaitedInVain)) return error;
+  const object = await run.cluster.get({ kind: 'Node', name: node.name }).catch(() => undefined);
+  return object && !isReady(object) ? new WaitedInVain(`node ${node.name} is not Ready: ${error.message}`) : error;
 }
 
 function finish(flip: Flip, times: Times): void {

@@ -7,6 +7,7 @@ const TIMEOUT = { timeout: 600_000 };
 describe('a dead node does not hold up the way back of the others', () => {
   it('dead when it begins', TIMEOUT, away.deadBefore);
   it('dead on its own way back', TIMEOUT, away.deadOnItsWay);
+  it('dead in its release, which is said', TIMEOUT, away.deadInRelease);
   it('dead beside its warm kube-proxy', TIMEOUT, away.deadWhenWarm);
   it('dead before its last restart', TIMEOUT, away.deadWithOldTemplate);
   it('left between two modes, it goes home before another flips', TIMEOUT, away.deadThenForward);

@@ -93,6 +93,20 @@ export const deadWhenWarm = () =>
     await allBack(bed, before);
   });
 
+/** It dies as its own kube-proxy is asked to go: the run says that, and not only what it waited for. */
+export const deadInRelease = () =>
+  withBed(THREE, async bed => {
+    const before = objectsOf(bed.sim);
+    let rise = () => {};
+    when(bed, 'release', node => {
+      rise = bed.sim.fault.nodeNotReady(node);
+    });
+    const away = /node (\S+) is not Ready: waited 180 s for the kube-proxy on \1 to end/;
+    await ends(bed, 'migrate', 21, away);
+    rise();
+    await allBack(bed, before);
+  });
+
 function expectModesOfOthers(bed: Bed, away: string): void {
   for (const { name } of bed.sim.nodes)
     if (name !== away) assert.equal(truthOf(bed.sim, name).mode, 'iptables', `${name} is not back`);

@@ -221,7 +221,7 @@ export const TROUBLES: readonly Trouble[] = [
     step: 'release',
     strike: cutOff,
     ends: EXIT.halted,
-    says: /not Ready|NotReady/i,
+    says: /node \S+ is not Ready: waited 180 s for the kube-proxy on \S+ to end/,
     serves: 'either',
     next: 'rollback',
   },
