@@ -219,7 +219,7 @@ export class Play {
 }
 
 /** Work under a witness, which ends with it whatever comes of it. */
-async function under<T>(witness: Witness, work: () => Promise<T>): Promise<[T, Witnessed]> {
+export async function under<T>(witness: Witness, work: () => Promise<T>): Promise<[T, Witnessed]> {
   const [done] = await Promise.allSettled([work()]);
   const seen = await witness.finished();
   if (done.status === 'rejected') throw done.reason;

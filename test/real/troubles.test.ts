@@ -10,6 +10,7 @@ import { onLivingNodes } from './living.ts';
 import { realFaults } from './real-faults.ts';
 import { eventually } from './shell.ts';
 import { FROM, lastWords, Stage, TO } from './stage.ts';
+import { under } from './struck.ts';
 import { BUSY_MACHINE, realTestbed } from './testbed.ts';
 import { TROUBLES, type Trouble } from './troubles.ts';
 
@@ -28,13 +29,23 @@ function tell({ scenario, what, step, next }: Trouble, exits: string, seen: Witn
   told.push(row);
 }
 
-/** The command, the trouble in it, and the command after it, under the witness; then all is as it should be. */
+/** A row from its beginning to its end, under the witness; then all is as it should be. */
 async function played(trouble: Trouble): Promise<void> {
-  const { node, nodes } = stage;
-  const faults = await realFaults();
   await stage.bring('before');
   stage.leave();
-  const witness = await bed.witness(trouble.costsNode ? { nodes: nodes.slice(1) } : {});
+  const witness = await bed.witness(trouble.costsNode ? { nodes: stage.nodes.slice(1) } : {});
+  const [exits, seen] = await under(witness, () => commands(trouble));
+  tell(trouble, exits.join(', '), seen);
+  expect.soft(lostBeyond(seen, bed.noise)).toEqual([]);
+  if (trouble.stays) await stage.settle();
+  const isBack = trouble.next === 'rollback' || (trouble.next === undefined && trouble.serves === 'from');
+  await stage.expectAt(isBack ? 'before' : 'one');
+}
+
+/** The command, the trouble in it, and the command after it. Gives their exit codes. */
+async function commands(trouble: Trouble): Promise<number[]> {
+  const { node } = stage;
+  const faults = await realFaults();
   const run = stage.begin('one', ...(trouble.options ?? []));
   const exits: number[] = [];
   let undo: () => Promise<void> = faults.heal;
@@ -55,12 +66,7 @@ async function played(trouble: Trouble): Promise<void> {
     exits.push(result.code);
     expect.soft(result.code, lastWords(result)).toBe(EXIT.done);
   }
-  const seen = await witness.finished();
-  tell(trouble, exits.join(', '), seen);
-  expect.soft(lostBeyond(seen, bed.noise)).toEqual([]);
-  if (trouble.stays) await stage.settle();
-  const isBack = trouble.next === 'rollback' || (trouble.next === undefined && trouble.serves === 'from');
-  await stage.expectAt(isBack ? 'before' : 'one');
+  return exits;
 }
 
 /** A slow node that ends pods at the same time may not answer at once. */
