@@ -105,8 +105,7 @@ async function unreleased(flip: Flip): Promise<void> {
   const object = await engine.run.cluster.get({ kind: 'Node', name: node.name });
   if (object && modeLabel(object) === 'none') return;
   // Where something took our label out of what was written, the rest of it stands: nobody may take that for a release later.
-  if (object && nodeState(object)?.step === 'release' && !(await isMadeAnew(engine, node.name)))
-    await engine.driver.mark(engine.run, node, 'warm');
+  if (object && nodeState(object)?.step === 'release') await engine.driver.mark(engine.run, node, 'warm');
   await abort(flip);
 }
 
@@ -259,6 +258,7 @@ async function withReadiness(
   error: unknown,
 ): Promise<unknown> {
   if (!(error instanceof WaitedInVain)) return error;
+  // Whoever cannot be asked adds nothing to what went wrong.
   const object = await run.cluster.get({ kind: 'Node', name: node.name }).catch(() => undefined);
   return object && !isReady(object) ? new WaitedInVain(`node ${node.name} is not Ready: ${error.message}`) : error;
 }
