@@ -1,6 +1,6 @@
 // LIST and WATCH.
 import { KINDS, type Kind, type KubeObject } from '../core/cluster.ts';
-import type { ApiAnswer } from './api-server.ts';
+import type { ApiAnswer } from './api-answer.ts';
 import { fieldSelector, labelSelector } from './selectors.ts';
 import { badRequest, expired } from './status.ts';
 import { keyOf, type Store, type StoreEvent } from './store.ts';

@@ -1,39 +1,18 @@
 // The Kubernetes API over real HTTP on the loopback.
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { KINDS, type Kind, type KubeObject } from '../core/cluster.ts';
+import { KINDS, type KubeObject } from '../core/cluster.ts';
+import { type ApiAnswer, refuse, sendJson, sendText } from './api-answer.ts';
 import { type ApiFaults, refusalOf } from './api-faults.ts';
 import { listPage, serveWatch } from './api-read.ts';
+import { type ApiCall, askedFor, type Target, targetOf } from './api-request.ts';
 import { type Asked, type Authorizer, type Who, whoAsks } from './authorizer.ts';
-import { discovery, kindAt } from './discovery.ts';
+import { discovery } from './discovery.ts';
 import { isRecord } from './json-patch.ts';
 import { type LogBook, serveLog } from './pod-logs.ts';
 import type { DeleteOptions, Registry } from './registry.ts';
 import { badRequest, forbidden, groupOf, StatusError } from './status.ts';
 import type { Timers } from './timers.ts';
-
-/** A request as it came, whole. */
-export interface ApiCall {
-  readonly method: string;
-  /** Path with its query. */
-  readonly url: string;
-  /** By name in small letters. */
-  readonly headers: Readonly<Record<string, readonly string[] | undefined>>;
-  readonly body: string;
-}
-
-/** Where the answer goes: what is needed of Node's ServerResponse. */
-export interface ApiAnswer {
-  readonly headersSent: boolean;
-  readonly destroyed: boolean;
-  setHeader(name: string, value: string): unknown;
-  writeHead(status: number, headers: Record<string, string>): unknown;
-  flushHeaders(): void;
-  write(chunk: string | Uint8Array): boolean;
-  end(text?: string): unknown;
-  destroy(): unknown;
-  on(event: 'close', listener: () => void): unknown;
-}
 
 interface ApiParts {
   readonly registry: Registry;
@@ -45,15 +24,6 @@ interface ApiParts {
   readonly timers: Timers;
   /** Why the kubelet of a pod's node cannot be asked, when it cannot. */
   readonly unreachable: (node: string) => string | undefined;
-}
-
-/** A request for objects, taken apart. */
-interface Target {
-  readonly kind: Kind;
-  readonly namespace: string | undefined;
-  readonly name: string | undefined;
-  readonly subresource: string | undefined;
-  readonly query: URLSearchParams;
 }
 
 /** What came of a request, as the real server's audit log has it: the HTTP status, and the name of what was created, too. */
@@ -245,39 +215,6 @@ export class ApiServer {
   }
 }
 
-/** Undefined where no objects of a known kind are asked for. */
-export function targetOf(path: string, query: URLSearchParams): Target | undefined {
-  const [, api = '', rest = ''] = /^\/(?:api\/(?=v1\/)|apis\/)(v1|[^/]+\/[^/]+)\/(.+)$/.exec(path) ?? [];
-  const parts = rest.split('/').map(decodeURIComponent);
-  const inside = parts[0] === 'namespaces' && parts.length > 2 && kindAt(api, parts[2] ?? '');
-  const [plural = '', name, subresource] = inside ? parts.slice(2) : parts;
-  const kind = kindAt(api, plural);
-  if (!kind) return undefined;
-  return { kind, namespace: inside ? parts[1] : undefined, name, subresource, query };
-}
-
-function verbOf({ method }: Pick<ApiCall, 'method'>, { name, query }: Target): string {
-  if (method === 'GET') return name !== undefined ? 'get' : query.has('watch') ? 'watch' : 'list';
-  const verbs: Record<string, string> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
-  return verbs[method] ?? 'get';
-}
-
-/** A request as it is authorized: a namespace is in itself, and a list may be held to one name. */
-export function askedFor(request: Pick<ApiCall, 'method'>, target: Target): Asked {
-  const { kind, name, query } = target;
-  return {
-    verb: verbOf(request, target),
-    group: groupOf(kind),
-    resource: resourceOf(target),
-    namespace: kind === 'Namespace' ? name : target.namespace,
-    name: name ?? /^metadata\.name=([^,]+)$/.exec(query.get('fieldSelector') ?? '')?.[1],
-  };
-}
-
-function resourceOf({ kind, subresource }: Target): string {
-  return subresource === undefined ? KINDS[kind].plural : `${KINDS[kind].plural}/${subresource}`;
-}
-
 function deleteOptions(query: URLSearchParams, body: string): DeleteOptions {
   const given: DeleteOptions = body === '' ? {} : (parseJson(body) as DeleteOptions);
   const grace = query.get('gracePeriodSeconds');
@@ -314,25 +251,4 @@ function objectOf(body: string): KubeObject {
     throw badRequest("Object 'Kind' is missing in the body of the request");
   }
   return object as KubeObject;
-}
-
-function sendJson(response: ApiAnswer, code: number, body: object, share = 1): void {
-  const text = JSON.stringify(body);
-  response.writeHead(code, { 'content-type': 'application/json' });
-  response.end(text.slice(0, Math.ceil(text.length * share)));
-}
-
-function sendText(response: ApiAnswer, text: string): void {
-  response.writeHead(200, { 'content-type': 'text/plain' });
-  response.end(text);
-}
-
-/** Answers with the Status of an error. */
-export function refuse(response: ApiAnswer, error: unknown): void {
-  if (response.headersSent || response.destroyed) return void response.destroy();
-  const known =
-    error instanceof StatusError
-      ? error
-      : new StatusError(500, 'InternalError', `Internal error occurred: ${String(error)}`);
-  sendJson(response, known.code, known.body);
 }

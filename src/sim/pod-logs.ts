@@ -1,6 +1,6 @@
 // Logs of containers, and how the API hands them out.
 import type { KubeObject } from '../core/cluster.ts';
-import type { ApiAnswer } from './api-server.ts';
+import type { ApiAnswer } from './api-answer.ts';
 import { badRequest, StatusError } from './status.ts';
 
 interface Line {

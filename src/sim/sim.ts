@@ -2,8 +2,10 @@
 import { stringify } from 'yaml';
 import type { Kind, KubeObject } from '../core/cluster.ts';
 import type { Mode } from '../core/mode.ts';
+import type { ApiAnswer } from './api-answer.ts';
 import type { DenyRule } from './api-faults.ts';
-import { type Answered, type ApiAnswer, type ApiCall, ApiServer } from './api-server.ts';
+import type { ApiCall } from './api-request.ts';
+import { type Answered, ApiServer } from './api-server.ts';
 import { type Asked, Authorizer, USER, type Who } from './authorizer.ts';
 import { buildCluster } from './build.ts';
 import { DaemonSetController } from './daemonset-controller.ts';

@@ -6,7 +6,7 @@ import { LABEL_PART, NAMESPACE, PARTS } from '../../src/core/names.ts';
 import { isReady } from '../../src/core/node-object.ts';
 import { modeLabel, nodeState, type RunRecord } from '../../src/core/run-state.ts';
 import { recordIn } from '../../src/run/record.ts';
-import type { ApiCall } from '../../src/sim/api-server.ts';
+import type { ApiCall } from '../../src/sim/api-request.ts';
 import type { Sim } from '../../src/sim/sim.ts';
 import { Changes, unserved } from './kernel-truth.ts';
 import { Order } from './order.ts';

@@ -1,7 +1,8 @@
 // The way from a simulated process to the API of the embedded cluster: requests and answers as the shipped client makes and reads
 // them, without sockets, so that nothing real has to be waited for.
 import { Agent, type Dispatcher } from 'undici';
-import type { ApiAnswer, ApiCall } from '../../src/sim/api-server.ts';
+import type { ApiAnswer } from '../../src/sim/api-answer.ts';
+import type { ApiCall } from '../../src/sim/api-request.ts';
 import type { Random } from '../../src/sim/random.ts';
 import type { Sim } from '../../src/sim/sim.ts';
 import { Killed, SimProcess } from './sim-process.ts';

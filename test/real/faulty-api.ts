@@ -7,8 +7,9 @@ import { request } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { refuse } from '../../src/sim/api-answer.ts';
 import { ApiFaults, refusalOf } from '../../src/sim/api-faults.ts';
-import { askedFor, refuse, targetOf } from '../../src/sim/api-server.ts';
+import { askedFor, targetOf } from '../../src/sim/api-request.ts';
 import { Random } from '../../src/sim/random.ts';
 import { API_DENIALS, API_ERRORS, apiFault } from '../crash/faults.ts';
 
