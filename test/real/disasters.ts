@@ -169,7 +169,7 @@ function nameOf(pid: number): string | undefined {
 }
 
 /** The server may hang again meanwhile. */
-async function nodesCalm(): Promise<void> {
+export async function nodesCalm(): Promise<void> {
   await sleep(HEARTBEATS_MS);
   await eventually('nodes and servers to be Ready', CALM_SECONDS, async () => {
     await kubectl('wait', '--for=condition=Ready', 'node', '--all', '--timeout=10s');

@@ -51,7 +51,7 @@ async function commands(trouble: Trouble): Promise<number[]> {
   let undo: () => Promise<void> = faults.heal;
   try {
     expect(await run.inStep(trouble.step, 0), `it ended before ${trouble.step}: ${run.stderr()}`).toBeDefined();
-    undo = await trouble.strike({ stage, run, node, faults });
+    undo = await trouble.strike({ stage, run, faults });
     const result = await run.result;
     exits.push(result.code);
     expect.soft(result.code, lastWords(result)).toBe(trouble.ends);
